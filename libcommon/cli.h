@@ -1,0 +1,73 @@
+/*
+ * cli: what applets share at their edge: options, IMAGE operands, the wording of errors, progress, the end of the process.
+ *
+ * Sees all layers to its left. It alone, with the applets, writes to stderr and exits.
+ */
+#ifndef OCIBOX_CLI_H
+#define OCIBOX_CLI_H
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "libcommon/oci.h"
+
+/* ---- registration: generated from the header comments of applets/NAME.c -------------------------------------------------------- */
+struct applet {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	const char *summary;
+	const char *help;
+};
+extern const struct applet applets[];
+extern const size_t applets_n;
+extern const char ocibox_version[];
+extern const char ocibox_features[]; /* "+tls +zstd …" */
+extern const char *applet_name;      /* the one that runs: prefix of every message */
+
+/* ---- messages and the end ----------------------------------------------------------------------------------------------------------------------- */
+extern bool cli_quiet, cli_debug;
+void say(const char *fmt, ...) _printf_(1, 2);  /* "applet: …" on stderr, unless -q */
+void warn(const char *fmt, ...) _printf_(1, 2); /* "applet: warning: …", also with -q */
+void debug(const char *fmt, ...) _printf_(1, 2);
+_noreturn_ void die(int status, const char *fmt, ...) _printf_(2, 3);
+/* "applet: WHAT: e->text or the code's words", then exit with the code's status (sysexits, design section 4.10). what may be NULL. */
+_noreturn_ void die_err(const char *what, int code, const struct err *e);
+int exit_status(int code); /* sysexits status of -errno or E_ */
+/* In chain loaders every own error ends with 125. */
+extern bool cli_chain_loader;
+
+/* ---- options ------------------------------------------------------------------------------------------------------------------------------------------
+ * getopt_long with what every applet has: --help, --version, -q/--quiet, --debug. An unknown option dies with 64 and a hint at --help. */
+/* Like getopt_long; handles the common ones itself. shortopts without the common letters ("+" in front stops at the first operand). */
+int cli_getopt(int argc, char **argv, const char *shortopts, const struct option *longopts);
+enum { /* values of long options without a letter start here; the common ones stand above CLI_OPT_COMMON */
+	CLI_OPT = 256,
+	CLI_OPT_COMMON = 0x7000,
+};
+#define CLI_COMMON_OPTIONS \
+	{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, CLI_OPT_COMMON }, \
+	{ "quiet", no_argument, NULL, 'q' }, { "debug", no_argument, NULL, CLI_OPT_COMMON + 1 }, { 0 }
+uint64_t cli_number(const char *option, const char *value, uint64_t max); /* dies with 64 */
+uint64_t cli_size(const char *option, const char *value);
+uint64_t cli_duration_ms(const char *option, const char *value);
+bool cli_bool(const char *option, const char *value); /* true, false, 1, 0; NULL is true */
+struct platform cli_platform(const char *value);
+
+/* ---- standard streams ------------------------------------------------------------------------------------------------------------------------------- */
+void cli_need_stdout_not_tty(void); /* dies with 64: a filter refuses to write an archive to a terminal */
+/* Standard input as a stream; dies with 66 where it is empty: "standard input is empty (did the command before the pipe fail?)". */
+struct stream *cli_stdin(void);
+
+/* ---- IMAGE operand: "-" or NULL the standard input, a file that holds a stream, or a layout DIR, DIR:TAG, DIR@DIGEST -------- */
+void cli_image_open(const char *operand, const struct image_options *o, struct image **img);
+
+/* ---- progress ------------------------------------------------------------------------------------------------------------------------------------------- */
+enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
+enum progress_mode cli_progress_mode(const char *value); /* dies with 64 */
+struct progress;
+/* Draws the meters on stderr (auto: only on a terminal) or writes JSON Lines to fd (stderr, or --progress-fd) from a thread of its own.
+ * NULL where nothing is to be drawn. The meters outlive it. */
+struct progress *progress_start(enum progress_mode mode, int fd, struct meter *meters, size_t n);
+void progress_stop(struct progress *p); /* last redraw, cursor below */
+
+#endif

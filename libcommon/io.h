@@ -1,0 +1,188 @@
+/*
+ * io: streams, sinks, threads, files, the path walker, spools, child processes, counters.
+ *
+ * Sees base. It alone makes threads and files.
+ */
+#ifndef OCIBOX_IO_H
+#define OCIBOX_IO_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "libcommon/base.h"
+
+/* ---- stream: bytes that are pulled ---------------------------------------------------------------------------------------------
+ *
+ * The reader looks at a window (peek) and drops what it used (skip). A stream stands on another: fd, TLS, HTTP
+ * body, hashing pass-through, inflate, tar member. Closing the top closes all below (a stream owns the one it stands on, except
+ * where a constructor says "view"). Errors are sticky: after one, every window is empty and err holds it: read on, check once.
+ *
+ * To make a kind of stream, embed struct stream as the first member and set ops. fill() is called only when the
+ * window is empty, and either sets s->pos/s->end to at least one byte, or leaves them equal and sets s->eof, or s->err.
+ * Windows may be up to STREAM_WINDOW bytes and more; they stay valid until the next fill or close.
+ */
+enum { STREAM_WINDOW = 256 * 1024 };
+
+struct stream;
+struct stream_ops {
+	void (*fill)(struct stream *s);
+	void (*close)(struct stream *s); /* releases what s owns, s itself included; may be NULL */
+	/* Optional: drops n bytes beyond the window without making them visible (lseek); returns how many it dropped. */
+	uint64_t (*drop)(struct stream *s, uint64_t n);
+};
+struct stream {
+	const unsigned char *pos, *end; /* the window */
+	const struct stream_ops *ops;
+	uint64_t offset;                /* bytes skipped so far */
+	int err;                        /* sticky: 0, -errno or E_ */
+	bool eof;
+};
+
+/* The window; empty at the end or after an error. Blocks until there is at least one byte. */
+static inline struct span stream_peek(struct stream *s);
+/* Drops n bytes of the window; n is at most its length. */
+static inline void stream_skip(struct stream *s, size_t n)
+{
+	s->pos += n;
+	s->offset += n;
+}
+struct span stream_fill(struct stream *s); /* slow half of peek */
+static inline struct span stream_peek(struct stream *s)
+{
+	if (s->pos != s->end)
+		return (struct span){ s->pos, (size_t)(s->end - s->pos) };
+	return stream_fill(s);
+}
+/* Copies up to n bytes; fewer only at the end. The count, or the sticky error. */
+ssize_t stream_read(struct stream *s, void *buf, size_t n);
+/* Exactly n bytes, else E_TRUNCATED (also where nothing is left) or the sticky error. */
+int stream_read_exact(struct stream *s, void *buf, size_t n);
+/* Drops n bytes; E_TRUNCATED when there are fewer. */
+int stream_discard(struct stream *s, uint64_t n);
+/* Drops all; 0 or the sticky error. */
+int stream_drain(struct stream *s);
+/* Appends everything to b; E_TOOBIG when it is more than max. */
+int stream_read_all(struct stream *s, size_t max, struct buf *b);
+/* 0, or the sticky error. */
+static inline int stream_error(const struct stream *s)
+{
+	return s->err;
+}
+void stream_fail(struct stream *s, int code); /* for implementors: empties the window, sets the error once */
+void stream_close(struct stream *s);          /* NULL is fine */
+void stream_closep(struct stream **s);
+
+/* From a descriptor, which it owns when own_fd; reads of STREAM_WINDOW; enlarges a pipe to 1 MiB where allowed. */
+struct stream *stream_from_fd(int fd, bool own_fd);
+/* From length bytes at offset of a file, by pread: the descriptor's position is neither used nor moved; never owns fd. */
+struct stream *stream_from_file(int fd, uint64_t offset, uint64_t length);
+struct stream *stream_from_span(struct span s); /* borrowed bytes must outlive it */
+struct stream *stream_from_buf(struct buf *b);  /* takes the bytes; b becomes empty */
+/* Exactly length bytes of src: E_TRUNCATED if src ends earlier. With own it owns src. */
+struct stream *stream_limit(struct stream *src, uint64_t length, bool own);
+/* Moves all below src to a thread of its own, with a ring of windows bytes in `ring` (rounded up; 0: 1 MiB); at
+ * most one wake-up per window. Owns src. Where no thread can be had it is src itself. */
+struct stream *stream_readahead(struct stream *src, size_t ring);
+
+/* ---- sink: bytes that are pushed ------------------------------------------------------------------------------------------------- */
+struct sink;
+struct sink_ops {
+	void (*write)(struct sink *s, struct span data); /* sets s->err on failure */
+	void (*flush)(struct sink *s);
+	void (*close)(struct sink *s);
+};
+struct sink {
+	const struct sink_ops *ops;
+	uint64_t offset; /* bytes taken so far */
+	int err;         /* sticky */
+};
+void sink_write(struct sink *s, struct span data);
+int sink_flush(struct sink *s);  /* 0, or the sticky error */
+void sink_close(struct sink *s); /* flushes; NULL is fine */
+void sink_closep(struct sink **s);
+/* Small writes are gathered, large ones go straight through. */
+struct sink *sink_from_fd(int fd, bool own_fd);
+/* Pulls src dry into s; 0, or the first error of either. */
+int sink_copy(struct sink *s, struct stream *src);
+
+/* ---- threads ------------------------------------------------------------------------------------------------------------------------- */
+/* Starts fn(arg) with a small stack (256 KiB) and all signals blocked; 0 or -errno. */
+int thread_start(pthread_t *t, void *(*fn)(void *), void *arg);
+unsigned cpu_count(void); /* processors that this process may use, at least 1 */
+
+/* ---- descriptors ------------------------------------------------------------------------------------------------------------------------ */
+void fd_close(int fd); /* -1 is fine; keeps errno */
+void fd_closep(int *fd);
+int fd_write_all(int fd, const void *p, size_t n);                  /* 0 or -errno; EINTR and short writes handled */
+int fd_pwrite_all(int fd, const void *p, size_t n, uint64_t offset);
+ssize_t fd_read_full(int fd, void *p, size_t n);                    /* the count (short only at the end) or -errno */
+ssize_t fd_pread_full(int fd, void *p, size_t n, uint64_t offset);
+int fd_read_all(int fd, size_t max, struct buf *b);                 /* appends; E_TOOBIG */
+/* Opens below dirfd without following a last symlink, non-blocking at open, regular files only; E_UNSUPPORTED for another
+ * type, E_TOOBIG over max. For files that the user named himself use follow. */
+int file_read(int dirfd, const char *path, bool follow, size_t max, struct buf *b);
+/* Write a temporary sibling, (fsync when sync,) rename over name: readers see the old or the new. */
+int file_replace(int dirfd, const char *name, struct span contents, mode_t mode, bool sync);
+int fd_lock(int fd, bool exclusive, bool wait); /* flock: 0, -EWOULDBLOCK, -errno */
+int dir_open(int dirfd, const char *path);      /* O_DIRECTORY|O_CLOEXEC: fd or -errno */
+/* Sends all dirty data of the file system below fd to the disk. */
+int fd_sync_fs(int fd);
+
+/* ---- the path walker ------------------------------------------------------------------------------------------------------------------------
+ *
+ * What an image or a container names is opened below a descriptor, as chroot would resolve it, never leaving
+ * rootfd, never through magic links (openat2 RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS; component by component with
+ * O_NOFOLLOW on kernels without it). path is relative or absolute; ".." stops at the root.
+ */
+/* Follows links in all components, the last too unless O_NOFOLLOW is in flags. fd or -errno (-ELOOP, -ENOENT, …). */
+int walk_open(int rootfd, const char *path, int flags, mode_t mode);
+/* The directory that holds the last component: an O_PATH|O_DIRECTORY descriptor. *name points into path (its last
+ * component, never "", "." or ".."; for the root itself *name is "."). Slashes at the end of path are not part of the name. */
+int walk_parent(int rootfd, const char *path, int *dirfd, struct span *name);
+/* Makes the directories of path that are missing, with mode, and opens the last; links are followed inside the root. */
+int walk_mkdirs(int rootfd, const char *path, mode_t mode);
+/* Tests force the fall-back on a kernel that has openat2. */
+extern bool walk_without_openat2;
+
+/* ---- trees and temporary names ------------------------------------------------------------------------------------------------------------ */
+/* Removes name below dirfd, whatever it is, never following a link, with bounded descriptors at any depth. -ENOENT is 0. */
+int tree_remove(int dirfd, const char *name);
+/* The same for what is inside an open directory, which itself stays. */
+int tree_empty(int dirfd);
+/* A file without a name in dirfd (O_TMPFILE, else created and unlinked): fd or -errno. */
+int tmp_unlinked(int dirfd);
+/* Turns "prefix" into a name that does not exist yet, "prefixXXXXXX" with random letters. */
+void tmp_name(const char *prefix, char *out, size_t n);
+
+/* ---- spool: unlinked files under TMPDIR (else /var/tmp, /tmp) that hold what comes too early ------------------------------- */
+/* True where the directory exists and is no memory file system. */
+bool spool_dir_is_disk(void);
+int spool_open(void); /* fd of an unlinked file, read and write, or -errno */
+
+/* ---- child processes -------------------------------------------------------------------------------------------------------------------------- */
+struct spawn {
+	const char *const *argv;
+	const char *const *envp;   /* NULL: ours */
+	struct span input;         /* to its standard input */
+	size_t output_max;         /* of its standard output; more is E_TOOBIG */
+	unsigned timeout_ms;       /* 0: none; then it is killed and the result is -ETIMEDOUT */
+	bool quiet;                /* its standard error is thrown away */
+};
+/* Runs argv[0] (searched in PATH), no descriptor but 0-2 passed on. Appends its output to *out (may be NULL). The wait status
+ * through *status; 0, -ENOENT when there is no such program, -errno. */
+int spawn_run(const struct spawn *sp, struct buf *out, int *status);
+
+/* ---- counters of progress -------------------------------------------------------------------------------------------------------------------------- */
+/* One thing under way (a blob): written by the thread that works, read by the one that draws. */
+struct meter {
+	char name[72];              /* a short name of the thing, such as a digest's first digits */
+	_Atomic uint64_t total;     /* bytes expected; 0 unknown */
+	_Atomic uint64_t done;
+	_Atomic int state;          /* enum meter_state */
+};
+enum meter_state { METER_WAITING, METER_RUNNING, METER_DONE, METER_EXISTS, METER_FAILED };
+/* Passes src through and counts in m. Owns src. */
+struct stream *stream_metered(struct stream *src, struct meter *m);
+
+#endif

@@ -1,0 +1,238 @@
+/*
+ * oci: the nouns of the OCI image-spec and distribution-spec, the documents, layouts, image streams, and layers applied to a tree.
+ *
+ * Sees codec, io, base. It alone writes layers into a rootfs and reads a rootfs into layers.
+ */
+#ifndef OCIBOX_OCI_H
+#define OCIBOX_OCI_H
+
+#include "libcommon/codec.h"
+
+/* ---- digest (image-spec descriptor.md, "Digests"): sha256 with 64 and sha512 with 128 lower-case hex digits; nothing else -------- */
+enum { DIGEST_TEXT_MAX = 7 + 128 + 1 };
+struct digest {
+	enum hash_alg alg;
+	unsigned char v[HASH_MAX];
+};
+int digest_parse(struct span s, struct digest *out); /* 0 or E_FORMAT (E_UNSUPPORTED for another algorithm) */
+char *digest_text(const struct digest *d, char out[DIGEST_TEXT_MAX]); /* "sha256:…"; returns out */
+const char *digest_alg_name(enum hash_alg alg);                        /* "sha256" */
+bool digest_eq(const struct digest *a, const struct digest *b);
+struct digest digest_of(enum hash_alg alg, struct span bytes);
+
+/* ---- reference: [HOST[:PORT]/]PATH[:TAG][@DIGEST] as docker's "distribution/reference" has it ----------------------------------- */
+struct reference {
+	char *domain;      /* "docker.io", "localhost:5000", "[::1]:5000" */
+	char *repository;  /* "library/debian" */
+	char *tag;         /* NULL where there is none */
+	bool has_digest;
+	struct digest digest;
+};
+/* Normalised: docker.io and library/ put in, tag "latest" where neither tag nor digest is given. E_USAGE with a text that names what is
+ * wrong. An optional "docker://" in front is accepted. */
+int reference_parse(const char *s, struct reference *out, struct err *e);
+void reference_release(struct reference *r);
+/* "docker.io/library/debian:12", with "@sha256:…" where it has one. malloc'd. */
+char *reference_text(const struct reference *r);
+bool tag_valid(struct span s); /* [A-Za-z0-9_][A-Za-z0-9._-]{0,127} */
+
+/* ---- platform (image-spec image-index.md) ---------------------------------------------------------------------------------------------- */
+struct platform {
+	char os[32], arch[32], variant[32]; /* "" where unknown */
+};
+int platform_parse(const char *s, struct platform *out, struct err *e); /* OS/ARCH[/VARIANT]; aliases (x86_64, aarch64, armhf…) normalised */
+void platform_host(struct platform *out); /* linux and this processor, its variant asked (amd64 v1..v4, arm v5..v8) */
+char *platform_text(const struct platform *p, char out[100]);
+/* How well have serves want: 0 not at all, more is better. "unknown/unknown" serves nobody. A variant of have may be lower than the
+ * wanted one where the architecture is upward compatible. */
+int platform_match(const struct platform *want, const struct platform *have);
+
+/* ---- descriptor and documents ------------------------------------------------------------------------------------------------------------ */
+#define MEDIA_OCI_INDEX "application/vnd.oci.image.index.v1+json"
+#define MEDIA_OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
+#define MEDIA_OCI_CONFIG "application/vnd.oci.image.config.v1+json"
+#define MEDIA_OCI_LAYER "application/vnd.oci.image.layer.v1.tar"
+#define MEDIA_DOCKER_LIST "application/vnd.docker.distribution.manifest.list.v2+json"
+#define MEDIA_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+#define MEDIA_DOCKER_CONFIG "application/vnd.docker.container.image.v1+json"
+#define MEDIA_DOCKER_LAYER "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+struct descriptor {
+	char *media_type; /* never NULL; "" where the document had none */
+	struct digest digest;
+	uint64_t size;
+	bool has_platform;
+	struct platform platform;
+	char *ref_name;      /* annotation org.opencontainers.image.ref.name, or NULL */
+	char *artifact_type; /* or NULL */
+};
+int descriptor_from_json(const struct json *v, struct descriptor *out, struct err *e); /* size 0..2^63-1, digest checked (T68, T72) */
+void descriptor_release(struct descriptor *d);
+void descriptor_copy(struct descriptor *to, const struct descriptor *from);
+/* Of a layer, from its media type; COMPRESSION_UNKNOWN for a type that is no layer of ours. The caller may still look at the magic. */
+enum compression descriptor_compression(const struct descriptor *d);
+bool descriptor_is_nondistributable(const struct descriptor *d);
+
+enum document_kind { DOC_INDEX, DOC_MANIFEST };
+enum { DOC_MANIFEST_MAX = 4 << 20, DOC_CONFIG_MAX = 8 << 20 };
+/* An index or a manifest, with its raw bytes: digests are of what was received. */
+struct document {
+	enum document_kind kind;
+	struct buf raw;
+	struct digest digest;
+	char *media_type;
+	struct descriptor config;    /* manifest */
+	struct descriptor *layers;   /* manifest */
+	size_t layers_n;
+	struct descriptor *manifests; /* index */
+	size_t manifests_n;
+	bool has_subject;
+	struct descriptor subject;
+};
+/* Takes the bytes of *raw. media_type is what the carrier said (Content-Type, descriptor) or NULL: it must agree with the document's own and
+ * with its structure; a document with both "manifests" and "layers"/"config" is refused (T71). schemaVersion 1 is E_UNSUPPORTED. */
+int document_parse(struct buf *raw, const char *media_type, struct document *out, struct err *e);
+void document_release(struct document *d);
+/* Which of an index's manifests serves want: its position, or E_NOT_FOUND with a text that lists what there is. */
+int document_choose(const struct document *index, const struct platform *want, size_t *pos, struct err *e);
+
+/* The image config (image-spec config.md). Unknown members are kept in json. */
+struct config {
+	struct buf raw;
+	struct json *json;
+	struct platform platform;
+	struct digest *diff_ids;
+	size_t diff_ids_n;
+};
+int config_parse(struct buf *raw, struct config *out, struct err *e); /* takes the bytes of *raw */
+void config_release(struct config *c);
+struct digest chain_id_next(const struct digest *parent, const struct digest *diff_id); /* parent NULL: the first (config.md, "Layer ChainID") */
+
+/* ---- image layout (image-spec image-layout.md) ---------------------------------------------------------------------------------------- */
+struct layout {
+	int dirfd;      /* the layout's directory */
+	int blobs;      /* its blobs/ */
+};
+/* Opens; with create makes what is missing (directories 0755 under the umask), else E_NOT_FOUND where it is no layout. */
+int layout_open(const char *path, bool create, struct layout *l, struct err *e);
+void layout_close(struct layout *l);
+/* A blob's descriptor: fd or E_NOT_FOUND, E_SIZE where the file's size is not d->size. */
+int layout_blob_open(const struct layout *l, const struct descriptor *d, struct err *e);
+bool layout_has_blob(const struct layout *l, const struct descriptor *d); /* by size */
+/* A partial blob that survives a kill: "blobs/ALG/.partial-HEX", created if needed and locked (E_EXISTS when another process is at it). */
+int layout_partial_open(const struct layout *l, const struct digest *d, int *fd, struct err *e);
+int layout_partial_commit(const struct layout *l, const struct digest *d, int fd, bool sync, struct err *e); /* rename to its name */
+void layout_partial_discard(const struct layout *l, const struct digest *d, int fd);                         /* unlink and close */
+int layout_write_blob(const struct layout *l, const struct digest *d, struct span bytes, bool sync, struct err *e);
+/* Names document in index.json: read-modify-rename under a lock. tag NULL: no name (an entry of the same digest is enough). Another entry of the same
+ * tag loses its place; all else, unknown members too, is kept. */
+int layout_set_tag(const struct layout *l, const char *tag, const struct descriptor *d, bool sync, struct err *e);
+/* Removes partials that nobody holds and that are older than a day. */
+void layout_clean(const struct layout *l);
+
+/* ---- image: an opened IMAGE operand, from a stream, a stream file or a layout --------------------------------------------------- */
+struct image;
+struct image_options {
+	struct platform want;     /* os "" : the host's */
+	bool verify;              /* hash what comes from a layout's disk too; a stream is always verified */
+	uint64_t spool_max;       /* bytes that may wait on disk; 0: 64 GiB */
+	struct json_limits json;
+};
+/* Owns src. */
+int image_open_stream(struct stream *src, const struct image_options *o, struct image **out, struct err *e);
+/* A regular file that holds a stream: members are read in place, nothing is spooled. Owns fd. */
+int image_open_file(int fd, const struct image_options *o, struct image **out, struct err *e);
+/* tag or digest select (digest wins); neither: the only manifest of index.json, else E_NOT_FOUND that lists the tags. */
+int image_open_layout(const char *path, const char *tag, const struct digest *digest, const struct image_options *o, struct image **out, struct err *e);
+void image_close(struct image *img);
+void image_closep(struct image **img);
+const struct document *image_manifest(const struct image *img); /* after choice by platform */
+const struct config *image_config(const struct image *img);
+const char *image_ref_name(const struct image *img); /* full reference name, or NULL */
+/* True where blobs can be opened in any order and from several threads (layout, file). */
+bool image_random_access(const struct image *img);
+/* The bytes of a layer or config, verified as they pass (size, digest: stream_verify). On a stream: ask in the manifest's order; each once. The
+ * caller closes the stream before it asks for the next. */
+int image_blob(struct image *img, const struct descriptor *d, struct stream **out, struct err *e);
+/* After the last blob: reads a stream to its end so that the writer before the pipe is not killed; 0 or E_TRUNCATED … */
+int image_finish(struct image *img, struct err *e);
+
+/* ---- image stream, written (design section 1): a tar of a layout in streaming order ------------------------------------------ */
+struct image_writer;
+struct image_writer_options {
+	const char *ref_name;             /* full name of the reference, or NULL */
+	const struct document *const *docs; /* the top index or manifest first, then those it names that go along, depth first */
+	size_t docs_n;
+	const struct document *manifest;  /* for manifest.json (docker load): the one chosen, or NULL */
+};
+/* Writes oci-layout, index.json, manifest.json and the documents to out (which it does not own). */
+int image_writer_open(struct sink *out, const struct image_writer_options *o, struct image_writer **w, struct err *e);
+/* One blob, pulled from src (a verified stream, so that a bad blob ends early and never whole). Blobs that were already written are passed
+ * over: then src may be NULL. */
+bool image_writer_has(const struct image_writer *w, const struct digest *d);
+int image_writer_blob(struct image_writer *w, const struct descriptor *d, struct stream *src, struct err *e);
+int image_writer_close(struct image_writer *w, bool complete, struct err *e); /* the end blocks only where complete */
+
+/* ---- layers applied to a tree (image-spec layer.md, "Applying Changesets") ------------------------------------------------------ */
+struct apply_options {
+	bool same_owner, xattrs, devices, sparse; /* what to keep; sparse: aligned runs of zeros become holes */
+	bool ignore_xattr, ignore_device, ignore_owner; /* a failure is counted instead of an error */
+	bool clear_setid;                   /* no chown possible: setuid and setgid bits cleared and counted */
+	bool drop_devices;                  /* unprivileged: device nodes left out and counted */
+	bool defer_modes;                   /* no CAP_DAC_OVERRIDE: modes of directories are set last */
+	const char *const *exclude;         /* NULL-terminated globs, or NULL */
+	struct tar_limits tar;
+	struct decompress_limits decompress;
+	uint64_t max_total;                 /* bytes of contents written by all layers; 0: none */
+	uint64_t max_entries;               /* of all layers; 0: none */
+	unsigned max_depth;                 /* components of a path; 0: 4096 */
+	bool one_thread;                    /* no helper threads */
+};
+/* What was left out or changed, for the applet to tell. */
+struct apply_stats {
+	uint64_t entries, bytes, files, dirs, links, whiteouts;
+	uint64_t devices_dropped, xattrs_failed, owners_failed, devices_failed, setid_cleared, excluded, overlay_xattrs_dropped;
+	char first_failed[256]; /* the first name among those, quoted */
+};
+enum apply_form {
+	APPLY_MERGED,          /* whiteouts delete */
+	APPLY_OVERLAY_TRUSTED, /* one directory a layer: char 0:0, trusted.overlay.opaque */
+	APPLY_OVERLAY_USER,    /* one directory a layer: user.overlay.whiteout / user.overlay.opaque */
+};
+struct apply;
+/* A run of layers into the directory rootfd (which must be empty at first). e must outlive it. */
+int apply_open(int rootfd, enum apply_form form, const struct apply_options *o, struct apply **out, struct err *e);
+/* For the overlay forms: the directories of the layers below, topmost first, from which implied parents and link targets are copied. */
+void apply_set_lowers(struct apply *a, const int *lowers, size_t n);
+/* One layer: blob is the compressed stream (closed by the caller); checked against *diff_id where that is not NULL; the diff_id seen goes to *seen. */
+int apply_layer(struct apply *a, struct stream *blob, enum compression c, const struct digest *diff_id, struct digest *seen);
+/* Directory times and modes, last. Then the tree is whole. */
+int apply_finish(struct apply *a);
+const struct apply_stats *apply_stats(const struct apply *a);
+void apply_close(struct apply *a);
+void apply_closep(struct apply **a);
+
+/* ---- the OCI runtime bundle's config.json (image-spec conversion.md; runtime-spec config.md) -------------------------------------- */
+/* Looks names of User up in rootfd's etc/passwd and etc/group. Appends the JSON. rootless: with the host mapping of ids as given. */
+struct id_map_entry {
+	uint32_t inside, outside, count;
+};
+struct bundle_options {
+	const struct id_map_entry *uid_map, *gid_map; /* n 0: no user namespace in config.json */
+	size_t uid_map_n, gid_map_n;
+};
+int bundle_config(const struct config *c, const struct document *manifest, int rootfd, const struct bundle_options *o, struct buf *out, struct err *e);
+
+/* ---- users of a tree: etc/passwd and etc/group inside rootfd (T50, T51) ---------------------------------------------------------- */
+struct user {
+	uint32_t uid, gid;
+	uint32_t groups[64]; /* supplementary, gid not among them unless listed */
+	size_t groups_n;
+	char *home;          /* malloc'd; "/" where unknown */
+	char *name;          /* or NULL */
+};
+/* spec: "", USER, UID, USER:GROUP, UID:GID …; names first looked up, numbers strict decimal at most 2^32 - 2. "" is root. */
+int user_lookup(int rootfd, const char *spec, struct user *out, struct err *e);
+void user_release(struct user *u);
+
+#endif

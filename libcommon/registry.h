@@ -1,0 +1,74 @@
+/*
+ * registry: HTTP/1.1 exchange, TLS, proxies, credentials, and a client of the OCI distribution-spec.
+ *
+ * Sees oci, codec, io, base. It alone opens sockets to the network. HTTP (registry/http.c) and TLS are state machines fed with
+ * bytes, so that they are tested and fuzzed without a socket.
+ */
+#ifndef OCIBOX_REGISTRY_H
+#define OCIBOX_REGISTRY_H
+
+#include "libcommon/oci.h"
+
+/* ---- credentials ---------------------------------------------------------------------------------------------------------------------------------
+ * Where they come from, the first found wins: creds_fd, authfile, REGISTRY_AUTH_FILE, DOCKER_AUTH_CONFIG, $DOCKER_CONFIG/config.json,
+ * $XDG_RUNTIME_DIR/containers/auth.json, ~/.docker/config.json, a Kubernetes secret directory. See containers-auth.json(5). */
+struct credential {
+	char *username;       /* "" with an identity token */
+	char *password;       /* wiped on release */
+	char *identity_token; /* OAuth2 refresh token, or NULL */
+	char *source;         /* for --auth-trace: file and entry or helper; never the secret */
+};
+void credential_release(struct credential *c);
+struct credentials_options {
+	int creds_fd;         /* holds USER:PASSWORD; -1: none */
+	const char *authfile; /* or NULL */
+};
+struct credentials;
+int credentials_open(const struct credentials_options *o, struct credentials **out, struct err *e);
+void credentials_close(struct credentials *c);
+/* For the repository of a registry ("reg.example:5000", "team/app"). 1 found, 0 none (anonymous), or an error: a file that does not
+ * parse, a helper that fails (never falling through to another registry's entry: T64). The most specific path wins (T65). */
+int credentials_find(struct credentials *c, const char *domain, const char *repository, struct credential *out, struct err *e);
+
+/* ---- mirrors ----------------------------------------------------------------------------------------------------------------------------------------
+ * A small file, one rule a line:  PREFIX MIRROR[/PATH]… [only]   ("#" comments). PREFIX is a registry or registry/path; the mirrors are
+ * asked in order, then the origin unless the line ends in "only". http:// in front of a mirror allows plain HTTP for it. */
+struct mirrors;
+int mirrors_open(const char *path, struct mirrors **out, struct err *e);
+void mirrors_close(struct mirrors *m);
+
+/* ---- client --------------------------------------------------------------------------------------------------------------------------------------------- */
+struct registry_options {
+	const char *cacert;       /* a PEM file of CAs in place of the system's, or NULL */
+	const char *cert_dir;     /* *.crt of it are added for every registry, or NULL (then certs.d/HOST:PORT/ca.crt of the usual places) */
+	bool tls_verify;
+	bool plain_http;          /* allow http to hosts that are not loopback, and speak it to the reference's registry */
+	struct credentials *credentials; /* or NULL */
+	struct mirrors *mirrors;         /* or NULL */
+	unsigned retries;         /* further tries of one request; default 5 */
+	uint64_t deadline_ms;     /* for everything; 0: none */
+	uint64_t min_rate;        /* bytes/s over 30 s that a transfer must keep; 0: none */
+	bool allow_loopback_realm; /* set by the client itself where the registry is loopback */
+	/* Called for --debug and --auth-trace with a line free of secrets, from any thread; NULL: silent. */
+	void (*trace)(void *arg, const char *line);
+	void *trace_arg;
+	bool trace_requests, trace_auth;
+};
+struct registry; /* one repository of one registry (and its mirrors); used from several threads at once */
+int registry_open(const struct reference *ref, const struct registry_options *o, struct registry **out, struct err *e);
+void registry_close(struct registry *r);
+
+/* GET a manifest or index by tag or "alg:hex". The bytes hash to the digest where one was given (T69), and to Docker-Content-Digest. */
+int registry_get_document(struct registry *r, const char *tag_or_digest, struct document *out, struct err *e);
+/*
+ * A blob's bytes from offset on (0: all), unverified (stand stream_verify on it). It heals itself: a cut goes on by Range from the
+ * registry's own URL. The stream is used by one thread; several may be open at once. e must outlive the stream.
+ */
+int registry_get_blob(struct registry *r, const struct descriptor *d, uint64_t offset, struct stream **out, struct err *e);
+/* Where the transfers of r stand on the wire: bytes received, requests, retries; for the summary line. */
+struct registry_stats {
+	_Atomic uint64_t received, requests, retries;
+};
+const struct registry_stats *registry_stats(const struct registry *r);
+
+#endif
