@@ -380,3 +380,18 @@ cached() {
 		mv "$cached.new" "$cached"
 	) 9>"$cache/$_name.lock"
 }
+
+# the tools' python must leave no byte code in the source tree
+PYTHONDONTWRITEBYTECODE=1
+export PYTHONDONTWRITEBYTECODE
+
+# start_registry NAME [OPTION...]: a real registry in $T/NAME (see tests/tools/registry), ended at
+# exit; sets $addr (HOST:PORT) and $url
+start_registry() {
+	_rd=$T/$1
+	shift
+	need docker-registry openssl skopeo
+	on_exit "\"$tools/registry\" stop \"$_rd\""
+	"$tools/registry" start "$_rd" "$@" || { fail "registry starts"; exit 1; }
+	addr=$(cat "$_rd/addr") url=$(cat "$_rd/url")
+}
