@@ -28,8 +28,11 @@ struct stream;
 struct stream_ops {
 	void (*fill)(struct stream *s);
 	void (*close)(struct stream *s); /* releases what s owns, s itself included; may be NULL */
-	/* Optional: drops n bytes beyond the window without making them visible (lseek); returns how many it dropped. */
+	/* Optional: drops up to n bytes beyond the (empty) window without making them visible (lseek); returns how many it dropped. */
 	uint64_t (*drop)(struct stream *s, uint64_t n);
+	/* Optional: instead of fill, up to n bytes (at least one; 0 at the end, having set eof or err) straight into the caller's memory, so that a
+	 * read-ahead ring costs no copy. Called only while the window is empty. */
+	size_t (*pull)(struct stream *s, unsigned char *buf, size_t n);
 };
 struct stream {
 	const unsigned char *pos, *end; /* the window */
@@ -54,6 +57,8 @@ static inline struct span stream_peek(struct stream *s)
 		return (struct span){ s->pos, (size_t)(s->end - s->pos) };
 	return stream_fill(s);
 }
+/* Up to n bytes (at least one) into buf by the shortest way: pull where the stream has it; 0 at the end or after an error. */
+size_t stream_pull(struct stream *s, void *buf, size_t n);
 /* Copies up to n bytes; fewer only at the end. The count, or the sticky error. */
 ssize_t stream_read(struct stream *s, void *buf, size_t n);
 /* Exactly n bytes, else E_TRUNCATED (also where nothing is left) or the sticky error. */
