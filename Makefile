@@ -1,0 +1,237 @@
+# ocibox: one static binary of OCI applets. `make help` tells the targets.
+#
+# Sources are chosen by lists keyed on Kconfig symbols: each layer's are in libcommon/LAYER/Makefile.inc,
+# the applets' are generated (scripts/applet). All that is made goes below build/: $(O) holds one
+# flavour's objects, build/deps the libraries, build/gen what is generated for all.
+
+VERSION := 0.1.0
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+SHELL := /bin/sh
+ifeq ($(V),)
+Q := @
+else
+Q :=
+endif
+
+# --- flavours: native, CROSS=TRIPLET, asan and fuzz (the last two with clang on the host's libc) ------
+FLAVOUR := $(or $(CROSS),native)
+O := build/$(FLAVOUR)
+G = $(O)/gen
+HOSTDEPS := build/deps/native
+ifneq ($(filter asan fuzz,$(FLAVOUR)),)
+DEPFLAVOUR := asan
+CC = clang
+SIZE := size
+NM := nm
+STRIP := strip
+else
+DEPFLAVOUR := $(FLAVOUR)
+CC = $(DEPS)/bin/musl-gcc
+export REALGCC := $(if $(CROSS),$(CROSS)-gcc,gcc)
+SIZE := $(if $(CROSS),$(CROSS)-)size
+NM := $(if $(CROSS),$(CROSS)-)nm
+STRIP := $(if $(CROSS),$(CROSS)-)strip
+endif
+DEPS := build/deps/$(DEPFLAVOUR)
+HOSTCC = REALGCC=gcc $(HOSTDEPS)/bin/musl-gcc
+# The stripped binary; other flavours and other configurations leave theirs in their own folder.
+BIN := $(if $(filter build/native,$(O)),ocibox,$(O)/ocibox)
+
+# --- configuration: .config is the user's; each flavour completes it for its machine -------------------
+CONFIG := .config
+export MACHINE := $(if $(CROSS),$(firstword $(subst -, ,$(CROSS))),$(shell uname -m))
+APPLETS := $(sort $(wildcard applets/*.c))
+KCONFIG := Kconfig build/gen/Kconfig.applets
+KCONF = KCONFIG_CONFIG=$(CONFIG) kconfig-conf
+
+config-goals := menuconfig nconfig defconfig olddefconfig savedefconfig randconfig allnoconfig allyesconfig
+defconfigs := $(notdir $(wildcard configs/*_defconfig))
+# These need no configuration of a flavour.
+plain-goals := help clean mrproper lint size solo $(config-goals) $(defconfigs)
+ifneq ($(filter-out $(plain-goals),$(or $(MAKECMDGOALS),all)),)
+include $(O)/config.mk
+endif
+
+.PHONY: all
+all: $(if $(wildcard libcommon/main.c),$(BIN),objects)
+
+$(CONFIG): | $(KCONFIG)
+	@mkdir -p $(@D)
+	$(Q)$(KCONF) --defconfig=configs/full_defconfig Kconfig >/dev/null
+
+$(O)/config.mk: $(CONFIG) $(KCONFIG) scripts/config
+	@mkdir -p $(@D)/include
+	$(Q)scripts/config $(CONFIG) $(@D) $(KCONFIG)
+
+# Written anew only when they say something new, so that little is compiled again.
+update = cmp -s $@.new $@ 2>/dev/null && rm $@.new || mv $@.new $@
+
+build/gen/Kconfig.applets: $(APPLETS) scripts/applet
+	@mkdir -p $(@D)
+	$(Q)scripts/applet kconfig $(APPLETS) >$@
+
+build/gen/applets.mk: $(APPLETS) scripts/applet
+	@mkdir -p $(@D)
+	$(Q)scripts/applet mk $(APPLETS) >$@
+
+menuconfig nconfig: $(KCONFIG)
+	$(Q)KCONFIG_CONFIG=$(CONFIG) kconfig-$(if $(filter menuconfig,$@),m,n)conf Kconfig
+defconfig: full_defconfig
+olddefconfig allnoconfig allyesconfig randconfig: $(KCONFIG)
+	$(Q)$(KCONF) --$@ Kconfig
+savedefconfig: $(KCONFIG)
+	$(Q)$(KCONF) --savedefconfig=build/defconfig Kconfig
+	@echo "build/defconfig holds what differs from the defaults"
+$(defconfigs): $(KCONFIG)
+	$(Q)$(KCONF) --defconfig=configs/$@ Kconfig >/dev/null
+.PHONY: $(config-goals) $(defconfigs)
+
+# --- sources -----------------------------------------------------------------------------------------
+LAYERS := base io codec oci registry runtime build cli
+-include $(LAYERS:%=libcommon/%/Makefile.inc)
+ifneq ($(filter-out $(plain-goals),$(or $(MAKECMDGOALS),all)),)
+include build/gen/applets.mk
+endif
+lib-y := $(foreach l,$(LAYERS),$(addprefix libcommon/$l/,$($l-y)))
+LIBOBJ := $(lib-y:%=$(O)/%)
+APPOBJ := $(obj-y:%=$(O)/%) $(G)/applets.o
+MAINOBJ := $(O)/libcommon/main.o
+
+# --- libraries: NAME of scripts/deps.list, and what is linked for it -----------------------------------
+libs-y := jansson bearssl
+libs-$(CONFIG_ZSTD) += zstd
+libs-$(CONFIG_GZIP_IGZIP) += isal
+libs-$(CONFIG_GZIP_ZLIB) += zlib
+libs-$(CONFIG_SECCOMP_COMPUTE) += seccomp
+ld-jansson := -ljansson
+ld-bearssl := -lbearssl
+ld-zstd := $(if $(CONFIG_ZSTD_ENCODE),-lzstd-encode) -lzstd
+ld-isal := -ligzip
+ld-zlib := -lz
+ld-seccomp := -lseccomp
+LDLIBS = $(foreach l,$(libs-y),$(ld-$l)) -lpthread
+# The default seccomp filter is computed by a program that runs while building.
+hostlibs-$(CONFIG_SECCOMP) += musl seccomp
+
+# --- flags -------------------------------------------------------------------------------------------
+# musl has no _FORTIFY_SOURCE; the sanitizers stand for it in the other flavours.
+warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wwrite-strings \
+	-Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers $(if $(CONFIG_WERROR),-Werror)
+common := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(warn) -I. -I$(O)/include -I$(G) -fno-strict-aliasing \
+	-fno-common
+ifeq ($(DEPFLAVOUR),asan)
+sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer-no-link)
+CFLAGS := $(common) -isystem $(DEPS)/include -O1 -g -fPIE -fno-omit-frame-pointer $(sanitize) -Wno-gnu-variable-sized-type-not-at-end
+LDFLAGS := $(sanitize) -pie -L$(DEPS)/lib
+else
+lto := $(if $(CONFIG_LTO),-flto=auto)
+CFLAGS := $(common) -Os -g1 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fno-plt \
+	-fcf-protection=none -fno-asynchronous-unwind-tables -fmerge-all-constants $(lto)
+ifneq ($(MACHINE),x86_64)
+CFLAGS := $(filter-out -fcf-protection=none,$(CFLAGS))
+endif
+LDFLAGS := -static-pie -L$(DEPS)/lib -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=none \
+	-Wl,--sort-section=alignment -Wl,-O1 $(if $(lto),$(lto) -Os)
+endif
+
+# --- building ----------------------------------------------------------------------------------------
+$(O)/deps.stamp: scripts/deps scripts/deps.list $(O)/config.mk
+	$(Q)scripts/deps build $(DEPFLAVOUR) musl $(libs-y)
+	$(Q)$(if $(filter-out $(DEPFLAVOUR),native),$(if $(hostlibs-y),scripts/deps build native $(hostlibs-y)))
+	@touch $@
+
+flags-text = $(CC) $(CFLAGS) $(foreach v,$(filter cflags-%,$(.VARIABLES)),$v=$($v))
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(flags-text)' | cmp -s - $@ || echo '$(flags-text)' >$@
+
+$(O)/%.o: %.c $(O)/flags $(O)/deps.stamp
+	@mkdir -p $(@D)
+	@echo "  CC      $(FLAVOUR) $<"
+	$(Q)$(CC) $(CFLAGS) $(if $(filter libcommon/%,$<),-Wmissing-prototypes) $(cflags-$*.o) -MMD -MP -c -o $@ $<
+
+$(G)/%.o: $(G)/%.c $(O)/flags $(O)/deps.stamp
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+features := TLS ZSTD ZSTD_ENCODE GZIP_IGZIP GZIP_ZLIB SECCOMP SECCOMP_COMPUTE PROGRESS
+feature-text := $(foreach f,$(features),$(if $(CONFIG_$f),+,-)$(shell echo $f | tr A-Z_ a-z-))
+$(G)/applets.c: $(filter applets/%,$(obj-y:.o=.c)) scripts/applet Makefile $(O)/config.mk
+	@mkdir -p $(@D)
+	$(Q)scripts/applet table $(filter applets/%.c,$^) >$@.new
+	$(Q)echo 'const char ocibox_version[] = "$(VERSION)";' >>$@.new
+	$(Q)echo 'const char ocibox_features[] = "$(strip $(feature-text))";' >>$@.new
+	@$(update)
+
+$(O)/libocibox.a: $(LIBOBJ) $(O)/flags
+	@rm -f $@
+	$(Q)$(if $(lto),gcc-ar,ar) rcsD $@ $(LIBOBJ)
+
+$(O)/ocibox.debug: $(MAINOBJ) $(APPOBJ) $(O)/libocibox.a
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-Map=$@.map -o $@ $^ $(LDLIBS)
+
+$(BIN): $(O)/ocibox.debug
+	$(Q)$(if $(filter asan,$(DEPFLAVOUR)),cp $< $@,$(STRIP) -s -R .comment -o $@ $<)
+	@$(SIZE) $@ | awk 'NR == 2 { printf "  DONE    %s, text %d KiB, data %d KiB\n", "$@", $$1 / 1024, ($$2 + $$3) / 1024 }'
+
+.PHONY: FORCE objects
+FORCE:
+objects: $(LIBOBJ) $(APPOBJ)
+
+-include $(wildcard $(O)/libcommon/*.d $(O)/libcommon/*/*.d $(O)/applets/*.d $(G)/*.d $(O)/tests/*/*.d)
+
+# --- tests -------------------------------------------------------------------------------------------
+UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)))
+REPLAY := $(FUZZERS:%=$(O)/tests/fuzz/%)
+T := $(sort $(wildcard tests/*.t))
+FUZZ := $(FUZZERS)
+FUZZ_SECONDS := 10
+PROVE := prove -j2
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libocibox.a
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# A fuzz target with a driver that feeds it its corpus, in every flavour but the fuzzer's own.
+$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(O)/tests/fuzz/replay.o) $(O)/libocibox.a
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer) -o $@ $^ $(LDLIBS)
+
+.PRECIOUS: $(O)/tests/unit/%.o $(O)/tests/fuzz/%.o
+.PHONY: unit replay check check-asan asan fuzz-smoke fuzzers bench
+unit: $(UNIT)
+replay: $(REPLAY)
+fuzzers: $(FUZZ:%=$(O)/tests/fuzz/%)
+
+check: $(BIN) $(UNIT) $(REPLAY)
+	$(Q)OCIBOX=$(abspath $(BIN)) BUILD=$(abspath $(O)) $(PROVE) $(T) $(if $(filter command,$(origin T)),,$(UNIT) $(REPLAY))
+
+asan:
+	$(Q)$(MAKE) FLAVOUR=asan all
+check-asan:
+	$(Q)ASAN_OPTIONS=$${ASAN_OPTIONS:-detect_leaks=0} $(MAKE) FLAVOUR=asan check
+
+fuzz-smoke:
+	$(Q)$(MAKE) FLAVOUR=fuzz fuzzers
+	$(Q)for f in $(FUZZ); do \
+		mkdir -p build/fuzz/found/$$f; \
+		echo "  FUZZ    $$f"; \
+		build/fuzz/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10 \
+			-artifact_prefix=build/fuzz/found/$$f- build/fuzz/found/$$f $$(ls -d tests/fuzz/corpus/$$f) \
+			>build/fuzz/found/$$f.log 2>&1 || { tail -n 40 build/fuzz/found/$$f.log; exit 1; }; \
+		tail -n 1 build/fuzz/found/$$f.log; \
+	done
+
+.PHONY: clean mrproper help
+# Keeps the libraries; mrproper does not.
+clean:
+	rm -rf ocibox $(filter-out build/deps,$(wildcard build/*))
+mrproper: clean
+	rm -rf build .config .config.old
+
+help:
+	@sed -n 's/^#? //p' Makefile
