@@ -10,24 +10,28 @@
 #include "libcommon/oci.h"
 
 /* ---- credentials ---------------------------------------------------------------------------------------------------------------------------------
- * Where they come from, the first found wins: creds_fd, authfile, REGISTRY_AUTH_FILE, DOCKER_AUTH_CONFIG, $DOCKER_CONFIG/config.json,
- * $XDG_RUNTIME_DIR/containers/auth.json, ~/.docker/config.json, a Kubernetes secret directory. See containers-auth.json(5). */
+ * Where they come from: creds_fd, authfile, REGISTRY_AUTH_FILE, DOCKER_AUTH_CONFIG, $DOCKER_CONFIG/config.json,
+ * $XDG_RUNTIME_DIR/containers/auth.json (/run/containers/UID/ without that variable), ~/.docker/config.json; in place of a file a
+ * Kubernetes secret directory. The first that has an entry for the repository wins. See containers-auth.json(5). */
 struct credential {
 	char *username;       /* "" with an identity token */
 	char *password;       /* wiped on release */
 	char *identity_token; /* OAuth2 refresh token, or NULL */
+	char *registry_token; /* a bearer token as it is, or NULL */
 	char *source;         /* for --auth-trace: file and entry or helper; never the secret */
 };
 void credential_release(struct credential *c);
 struct credentials_options {
 	int creds_fd;         /* holds USER:PASSWORD; -1: none */
+	const char *creds_domain; /* the registry that those are for: nobody else gets them */
 	const char *authfile; /* or NULL */
 };
 struct credentials;
 int credentials_open(const struct credentials_options *o, struct credentials **out, struct err *e);
 void credentials_close(struct credentials *c);
-/* For the repository of a registry ("reg.example:5000", "team/app"). 1 found, 0 none (anonymous), or an error: a file that does not
- * parse, a helper that fails (never falling through to another registry's entry: T64). The most specific path wins (T65). */
+/* For the repository of a registry ("reg.example:5000", "team/app"). 1 found, 0 none (anonymous; out->source then says what was searched),
+ * or an error: a file that does not parse, a helper that fails (never falling through to another registry's entry: T64). The most
+ * specific path wins (T65). Safe from several threads. */
 int credentials_find(struct credentials *c, const char *domain, const char *repository, struct credential *out, struct err *e);
 
 /* ---- mirrors ----------------------------------------------------------------------------------------------------------------------------------------
