@@ -95,7 +95,7 @@ LAYERS := base io codec oci registry runtime build cli
 ifneq ($(filter-out $(plain-goals),$(or $(MAKECMDGOALS),all)),)
 include build/gen/applets.mk
 endif
-lib-y := $(foreach l,$(LAYERS),$($l-y))
+lib-y := $(foreach l,$(LAYERS),$(addprefix libcommon/$l/,$(notdir $($l-y))))
 LIBOBJ := $(lib-y:%=$(O)/%)
 APPOBJ := $(obj-y:%=$(O)/%) $(G)/applets.o
 MAINOBJ := $(O)/libcommon/main.o
