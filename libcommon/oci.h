@@ -64,6 +64,7 @@ struct descriptor {
 	bool has_platform;
 	struct platform platform;
 	char *ref_name;      /* annotation org.opencontainers.image.ref.name, or NULL */
+	char *image_name;    /* annotation io.containerd.image.name (a full reference), or NULL */
 	char *artifact_type; /* or NULL */
 };
 int descriptor_from_json(const struct json *v, struct descriptor *out, struct err *e); /* size 0..2^63-1, digest checked (T68, T72) */
@@ -72,6 +73,7 @@ void descriptor_copy(struct descriptor *to, const struct descriptor *from);
 /* Of a layer, from its media type; COMPRESSION_UNKNOWN for a type that is no layer of ours. The caller may still look at the magic. */
 enum compression descriptor_compression(const struct descriptor *d);
 bool descriptor_is_nondistributable(const struct descriptor *d);
+bool descriptor_is_image_config(const struct descriptor *d); /* else the manifest is some artifact's */
 
 enum document_kind { DOC_INDEX, DOC_MANIFEST };
 enum { DOC_MANIFEST_MAX = 4 << 20, DOC_CONFIG_MAX = 8 << 20 };
@@ -106,6 +108,8 @@ struct config {
 };
 int config_parse(struct buf *raw, struct config *out, struct err *e); /* takes the bytes of *raw */
 void config_release(struct config *c);
+/* Do they belong together: as many diff_ids as layers, and (where listed is not NULL) the platform that the index said (T75)? */
+int config_check(const struct config *c, const struct document *manifest, const struct platform *listed, struct err *e);
 struct digest chain_id_next(const struct digest *parent, const struct digest *diff_id); /* parent NULL: the first (config.md, "Layer ChainID") */
 
 /* ---- image layout (image-spec image-layout.md) ---------------------------------------------------------------------------------------- */
@@ -121,7 +125,7 @@ int layout_blob_open(const struct layout *l, const struct descriptor *d, struct 
 bool layout_has_blob(const struct layout *l, const struct descriptor *d); /* by size */
 /* A partial blob that survives a kill: "blobs/ALG/.partial-HEX", created if needed and locked (E_EXISTS when another process is at it). */
 int layout_partial_open(const struct layout *l, const struct digest *d, int *fd, struct err *e);
-int layout_partial_commit(const struct layout *l, const struct digest *d, int fd, bool sync, struct err *e); /* rename to its name */
+int layout_partial_commit(const struct layout *l, const struct digest *d, int fd, bool sync, struct err *e); /* rename to its name; closes fd */
 void layout_partial_discard(const struct layout *l, const struct digest *d, int fd);                         /* unlink and close */
 int layout_write_blob(const struct layout *l, const struct digest *d, struct span bytes, bool sync, struct err *e);
 /* Names document in index.json: read-modify-rename under a lock. tag NULL: no name (an entry of the same digest is enough). Another entry of the same
@@ -133,21 +137,22 @@ void layout_clean(const struct layout *l);
 /* ---- image: an opened IMAGE operand, from a stream, a stream file or a layout --------------------------------------------------- */
 struct image;
 struct image_options {
-	struct platform want;     /* os "" : the host's */
+	struct platform want;     /* os "" : the host's, where there is a choice; a lone manifest of any platform is accepted then */
+	const char *tag;          /* name in index.json, or NULL */
+	const struct digest *digest; /* of the image, or NULL; it wins over tag */
 	bool verify;              /* hash what comes from a layout's disk too; a stream is always verified */
 	uint64_t spool_max;       /* bytes that may wait on disk; 0: 64 GiB */
 	struct json_limits json;
 };
-/* Owns src. */
+/* tag or digest select; neither: the only image of index.json, else E_NOT_FOUND that lists the names. Owns src. */
 int image_open_stream(struct stream *src, const struct image_options *o, struct image **out, struct err *e);
-/* A regular file that holds a stream: members are read in place, nothing is spooled. Owns fd. */
+/* A regular file that holds a stream from its present position on: members are read in place, nothing is spooled. Owns fd. */
 int image_open_file(int fd, const struct image_options *o, struct image **out, struct err *e);
-/* tag or digest select (digest wins); neither: the only manifest of index.json, else E_NOT_FOUND that lists the tags. */
-int image_open_layout(const char *path, const char *tag, const struct digest *digest, const struct image_options *o, struct image **out, struct err *e);
+int image_open_layout(const char *path, const struct image_options *o, struct image **out, struct err *e);
 void image_close(struct image *img);
 void image_closep(struct image **img);
 const struct document *image_manifest(const struct image *img); /* after choice by platform */
-const struct config *image_config(const struct image *img);
+const struct config *image_config(const struct image *img); /* NULL where the manifest is some artifact's (no image config) */
 const char *image_ref_name(const struct image *img); /* full reference name, or NULL */
 /* True where blobs can be opened in any order and from several threads (layout, file). */
 bool image_random_access(const struct image *img);
@@ -221,7 +226,7 @@ struct bundle_options {
 	const struct id_map_entry *uid_map, *gid_map; /* n 0: no user namespace in config.json */
 	size_t uid_map_n, gid_map_n;
 };
-int bundle_config(const struct config *c, const struct document *manifest, int rootfd, const struct bundle_options *o, struct buf *out, struct err *e);
+int bundle_config(const struct config *c, int rootfd, const struct bundle_options *o, struct buf *out, struct err *e);
 
 /* ---- users of a tree: etc/passwd and etc/group inside rootfd (T50, T51) ---------------------------------------------------------- */
 struct user {
