@@ -47,7 +47,8 @@ static inline struct span stream_peek(struct stream *s);
 /* Drops n bytes of the window; n is at most its length. */
 static inline void stream_skip(struct stream *s, size_t n)
 {
-	s->pos += n;
+	if (n)
+		s->pos += n;
 	s->offset += n;
 }
 struct span stream_fill(struct stream *s); /* slow half of peek */
