@@ -118,7 +118,7 @@ static void memory_fill(struct stream *s)
 {
 	struct memory_stream *m = (struct memory_stream *)s;
 	s->pos = m->bytes.p;
-	s->end = m->bytes.p + m->bytes.n;
+	s->end = m->bytes.n ? m->bytes.p + m->bytes.n : m->bytes.p;
 	s->eof = m->bytes.n == 0;
 	m->bytes = (struct span){ 0 };
 }
