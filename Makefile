@@ -16,6 +16,8 @@ else
 Q :=
 endif
 
+comma := ,
+
 # --- flavours: native, CROSS=TRIPLET, asan and fuzz (the last two with clang on the host's libc) ------
 FLAVOUR := $(or $(CROSS),native)
 O := build/$(FLAVOUR)
@@ -171,6 +173,7 @@ $(O)/libocibox.a: $(LIBOBJ) $(O)/flags
 
 $(O)/ocibox.debug: $(MAINOBJ) $(APPOBJ) $(O)/libocibox.a
 	@echo "  LINK    $@"
+	@printf '%s\n' $(lib-y) >$@.objects
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-Map=$@.map -o $@ $^ $(LDLIBS)
 
 $(BIN): $(O)/ocibox.debug
@@ -226,6 +229,69 @@ fuzz-smoke:
 		tail -n 1 build/fuzz/found/$$f.log; \
 	done
 
+# --- other configurations -------------------------------------------------------------------------------
+# Each applet alone, and nothing that it does not need.
+solo: $(KCONFIG)
+	$(Q)for a in $(basename $(notdir $(APPLETS))); do \
+		o=build/solo/$$a; mkdir -p $$o; \
+		echo "CONFIG_$$(echo $$a | tr a-z- A-Z_)=y" >$$o/only; \
+		KCONFIG_ALLCONFIG=$$o/only KCONFIG_CONFIG=$$o/.config kconfig-conf --allnoconfig Kconfig >/dev/null && \
+		$(MAKE) O=$$o CONFIG=$$o/.config && $$o/ocibox --list | grep -qx $$a || exit 1; \
+	done
+
+# The ledger of sizes, tests/size.txt; tests/size.t tells when it is out of date.
+size: $(KCONFIG)
+	$(Q)for c in full fetch run initramfs; do \
+		o=build/size/$$c; mkdir -p $$o; \
+		KCONFIG_CONFIG=$$o/.config kconfig-conf --defconfig=configs/$${c}_defconfig Kconfig >/dev/null && \
+		$(MAKE) O=$$o CONFIG=$$o/.config && \
+		scripts/size $$c $$o/ocibox.debug.map $$o/ocibox >$$o/size.txt || exit 1; \
+	done
+	$(Q)cat build/size/full/size.txt build/size/fetch/size.txt build/size/run/size.txt \
+		build/size/initramfs/size.txt >tests/size.txt
+	$(Q)cat tests/size.txt
+
+lint: $(KCONFIG)
+	$(Q)scripts/lint
+.PHONY: solo size lint
+
+# --- installing --------------------------------------------------------------------------------------
+PREFIX := /usr/local
+DESTDIR :=
+bindir = $(DESTDIR)$(PREFIX)/bin
+mandir = $(DESTDIR)$(PREFIX)/share/man/man1
+docdir = $(DESTDIR)$(PREFIX)/share/doc/ocibox
+enabled = $(patsubst applets/%.o,%,$(obj-y))
+PORCELAIN := $(wildcard scripts/ocibox-*)
+
+.PHONY: install relink-kit
+install: $(BIN)
+	install -d $(bindir) $(mandir) $(docdir)/notices
+	install -m 755 $(BIN) $(bindir)/ocibox
+	$(Q)for a in $(enabled); do \
+		ln -sf ocibox $(bindir)/$$a && \
+		scripts/applet man applets/$$a.c >$(mandir)/ocibox-$$a.1 || exit 1; \
+	done
+	$(Q)scripts/applet index $(enabled:%=applets/%.c) >$(mandir)/ocibox.1
+	$(Q)$(foreach s,$(PORCELAIN),install -m 755 $s $(bindir)/ &&) :
+	install -m 644 LICENSE README.md $(docdir)/
+	install -m 644 $(foreach l,musl $(libs-y),$(DEPS)/notices/$l) $(docdir)/notices/
+
+# All that is linked, and a script that links it again: with another build of libseccomp, as its licence
+# (LGPL-2.1) lets everybody do. It needs the host's gcc and nothing else.
+relink-kit: $(O)/ocibox.debug
+	@rm -rf $(O)/ocibox-relink && mkdir -p $(O)/ocibox-relink
+	$(Q)cp $(MAINOBJ) $(APPOBJ) $(O)/libocibox.a $(patsubst -l%,$(DEPS)/lib/lib%.a,$(filter-out -lpthread,$(LDLIBS)) -lc) \
+		$(DEPS)/lib/rcrt1.o $(DEPS)/lib/crti.o $(DEPS)/lib/crtn.o $(O)/ocibox-relink/
+	$(Q)printf '%s\n' '#!/bin/sh' '# Put your libseccomp.a here in place of the one that is here, and run this.' \
+		'set -e; cd "$$(dirname "$$0")"; gcc=$${CC:-$(REALGCC)}' \
+		'$$gcc -static-pie -nostartfiles -nodefaultlibs $(filter -Wl$(comma)%,$(LDFLAGS)) -s -o ocibox rcrt1.o crti.o \' \
+		'	$(notdir $(MAINOBJ) $(APPOBJ)) libocibox.a -L. $(filter-out -lpthread,$(LDLIBS)) -lc \' \
+		'	"$$($$gcc -print-libgcc-file-name)" -lc crtn.o' >$(O)/ocibox-relink/relink
+	@chmod +x $(O)/ocibox-relink/relink
+	$(Q)tar -C $(O) -czf $(O)/ocibox-relink.tar.gz ocibox-relink
+	@echo "  DONE    $(O)/ocibox-relink.tar.gz"
+
 .PHONY: clean mrproper help
 # Keeps the libraries; mrproper does not.
 clean:
@@ -234,4 +300,26 @@ mrproper: clean
 	rm -rf build .config .config.old
 
 help:
-	@sed -n 's/^#? //p' Makefile
+	@echo 'all (default)    the binary, ./ocibox; with CROSS=aarch64-linux-gnu (riscv64-linux-gnu,'
+	@echo '                 arm-linux-gnueabihf) for another machine, build/$$CROSS/ocibox'
+	@echo 'install          into DESTDIR= PREFIX=/usr/local, with a symlink per applet and man pages'
+	@echo 'relink-kit       what it takes to link the binary with another libseccomp'
+	@echo
+	@echo 'menuconfig nconfig defconfig olddefconfig savedefconfig'
+	@echo 'randconfig allnoconfig allyesconfig'
+	@echo '                 choose what goes in (.config)'
+	@echo '$(defconfigs)'
+	@echo '                 ready-made choices'
+	@echo
+	@echo 'check            all tests, or T="tests/pull.t ..."'
+	@echo 'check-asan       the same with AddressSanitizer and UBSan'
+	@echo 'fuzz-smoke       each fuzz target for FUZZ_SECONDS=10, or FUZZ="tar json"'
+	@echo 'bench            compare with other tools'
+	@echo 'lint             rules of the code that no compiler checks'
+	@echo 'solo             each applet linked alone'
+	@echo 'size             where the bytes of each configuration come from: tests/size.txt'
+	@echo
+	@echo 'clean            remove what was built; mrproper: and the libraries and .config'
+	@echo
+	@echo 'DEPS_DIR=DIR     take the tarballs of the libraries from DIR instead of from apt'
+	@echo 'V=1              show the commands'
