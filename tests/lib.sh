@@ -395,3 +395,19 @@ start_registry() {
 	"$tools/registry" start "$_rd" "$@" || { fail "registry starts"; exit 1; }
 	addr=$(cat "$_rd/addr") url=$(cat "$_rd/url")
 }
+
+# start_faultd NAME SCRIPT: a scripted server (see tests/tools/faultd) in $T/NAME, ended at exit; $addr and $url are
+# those of its server A, others are in $T/NAME/addr.B and so on; requests go to $T/NAME/log. $faultd is its process.
+# Certificates, where the script wants some, are made once for the test in $T/certs.
+start_faultd() {
+	_fd=$T/$1
+	mkdir -p "$_fd"
+	case $2 in *'"tls"'*) test_certs && ln -sfn "$T/certs" "$_fd/certs" ;; esac
+	bg "$tools/faultd" "$_fd" "$2"
+	faultd=$bg_pid
+	wait_for 10 test -f "$_fd/ready" || { fail "faultd starts"; exit 1; }
+	addr=$(cat "$_fd/addr.A") url=$(cat "$_fd/url.A")
+}
+
+# $T/certs, see tests/tools/mkcerts
+test_certs() { [ -f "$T/certs/ca.crt" ] || { need openssl && "$tools/mkcerts" "$T/certs"; }; }
