@@ -118,3 +118,13 @@ struct platform cli_platform(const char *value)
 		die_err("--platform", E_USAGE, &e);
 	return p;
 }
+
+enum progress_mode cli_progress_mode(const char *value)
+{
+	static const char *const names[] = { "auto", "plain", "json", "none" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (!strcmp(value, names[i]))
+			return (enum progress_mode)i;
+	die(64, "--progress: %s is not auto, plain, json or none", quoted_str(value));
+}
