@@ -75,4 +75,45 @@ struct registry_stats {
 };
 const struct registry_stats *registry_stats(const struct registry *r);
 
+/* ---- selection: the documents and blobs that a reference stands for -------------------------------------------------------------- */
+struct selection_options {
+	struct platform want; /* of an index; nested ones are searched, too */
+	bool all_platforms;   /* an index whole, with all that it names */
+};
+struct selection {
+	struct document **docs;          /* the top first, then those that it names, depth first; each once */
+	size_t docs_n;
+	const struct document *manifest; /* the chosen one, or NULL where an index was taken whole */
+	struct descriptor *top;          /* of docs[0] */
+	bool has_platform;               /* the index said so of the manifest: */
+	struct platform platform;
+	struct descriptor *blobs;        /* configs and layers in the order of the manifests, each once */
+	size_t blobs_n;
+	size_t layers_n;                 /* how many of those are layers */
+};
+int registry_select(struct registry *r, const struct reference *ref, const struct selection_options *o, struct selection *out,
+		    struct err *e);
+void selection_release(struct selection *s);
+
+/* ---- fetch: many blobs at once ---------------------------------------------------------------------------------------------------------------
+ * Errors carry the blob's digest in their text. After an error threads may still be at work for a moment: what they were given
+ * (registry, layout, blobs, meters) must then stay until the process ends. */
+struct fetch_options {
+	unsigned jobs;        /* downloads at a time, at least 1 */
+	struct meter *meters; /* one a blob */
+	uint64_t spool_max;   /* stream: bytes on disk that came too early; 0: none come */
+	bool verify;          /* layout: read what it holds already */
+	bool sync;            /* layout: fsync */
+	uint64_t deadline_ms; /* layout: the longest wait for another process; 0: none */
+};
+struct fetch;
+/* Blobs that are handed out in order, while later ones arrive in unlinked files. */
+struct fetch *fetch_open(struct registry *r, const struct descriptor *blobs, size_t n, const struct fetch_options *o);
+/* The next blob, verified as it passes (stream_verify); closed by the caller before the next. e must live as long as the stream. */
+int fetch_next(struct fetch *f, struct stream **out, struct err *e);
+void fetch_close(struct fetch *f); /* after the last blob */
+/* Blobs into a layout, in any order; those that it holds are left alone (METER_EXISTS). A partial of an earlier run is gone on with. */
+int fetch_to_layout(struct registry *r, const struct layout *l, const struct descriptor *blobs, size_t n,
+		    const struct fetch_options *o, struct err *e);
+
 #endif
