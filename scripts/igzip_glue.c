@@ -1,15 +1,17 @@
 /*
  * What the trimmed igzip needs in place of ISA-L's own dispatchers, which would pull in every
  * checksum and every compressor: the gzip CRC by carry-less multiplication where the processor has
- * it, and the plain Adler-32 (only zlib's container uses that).
+ * it. What only zlib's container and ISA-L's own reader of headers use is never called.
  */
 #include <stdint.h>
+#include <string.h>
+
+#include "igzip_lib.h"
 
 uint32_t crc32_gzip_refl(uint32_t crc, const unsigned char *p, uint64_t len);
 uint32_t crc32_gzip_refl_base(uint32_t crc, const unsigned char *p, uint64_t len);
 uint32_t crc32_gzip_refl_by8(uint32_t crc, const unsigned char *p, uint64_t len);
-uint32_t isal_adler32(uint32_t adler, const unsigned char *p, uint64_t len);
-uint32_t adler32_base(uint32_t adler, const unsigned char *p, uint64_t len);
+uint32_t isal_adler32_bam1(uint32_t adler, const unsigned char *p, uint64_t len);
 
 uint32_t crc32_gzip_refl(uint32_t crc, const unsigned char *p, uint64_t len)
 {
@@ -18,7 +20,17 @@ uint32_t crc32_gzip_refl(uint32_t crc, const unsigned char *p, uint64_t len)
 	return crc32_gzip_refl_base(crc, p, len);
 }
 
-uint32_t isal_adler32(uint32_t adler, const unsigned char *p, uint64_t len)
+uint32_t isal_adler32_bam1(uint32_t adler, const unsigned char *p, uint64_t len)
 {
-	return adler32_base(adler, p, len);
+	__builtin_trap();
+}
+
+void isal_gzip_header_init(struct isal_gzip_header *h)
+{
+	memset(h, 0, sizeof(*h));
+}
+
+void isal_zlib_header_init(struct isal_zlib_header *h)
+{
+	memset(h, 0, sizeof(*h));
 }
