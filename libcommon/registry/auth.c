@@ -1,0 +1,422 @@
+/*
+ * Authorization. Nothing is offered before it is asked for; what is offered belongs to one origin; a token is fetched by one of the
+ * threads that need it, and renewed before it ends.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcommon/registry/internal.h"
+
+enum { TOKEN_REPLY_MAX = 256 << 10, TOKEN_TRIES = 3, TOKEN_YOUNG_MS = 3000, EXPIRES_DEFAULT_S = 60, CHALLENGES_MAX = 8 };
+
+struct entry {
+	struct entry *next;
+	struct origin origin;
+	char *domain, *repository;
+	pthread_mutex_t lock;
+	struct challenge challenge; /* how it wants to be asked */
+	char *value;                /* of Authorization, or NULL */
+	uint64_t born, renew_at;    /* clock_ms, of a token */
+	unsigned generation;
+};
+
+struct auth {
+	struct network *net;
+	struct credentials *credentials;
+	pthread_mutex_t lock;
+	pthread_mutex_t look_up; /* helpers run one at a time */
+	struct entry *entries;
+};
+
+static void secret_free(char *s)
+{
+	if (s)
+		explicit_bzero(s, strlen(s));
+	free(s);
+}
+
+static void secret_buf_release(struct buf *b)
+{
+	if (b->p)
+		explicit_bzero(b->p, b->cap);
+	buf_release(b);
+}
+
+struct auth *auth_open(struct network *n, struct credentials *c)
+{
+	struct auth *a = xcalloc(1, sizeof(*a));
+
+	a->net = n;
+	a->credentials = c;
+	pthread_mutex_init(&a->lock, NULL);
+	pthread_mutex_init(&a->look_up, NULL);
+	return a;
+}
+
+void auth_close(struct auth *a)
+{
+	if (!a)
+		return;
+	while (a->entries) {
+		struct entry *en = a->entries;
+
+		a->entries = en->next;
+		challenge_release(&en->challenge);
+		secret_free(en->value);
+		free(en->domain);
+		free(en->repository);
+		pthread_mutex_destroy(&en->lock);
+		free(en);
+	}
+	pthread_mutex_destroy(&a->lock);
+	pthread_mutex_destroy(&a->look_up);
+	free(a);
+}
+
+static struct entry *entry_of(struct auth *a, const struct auth_target *t)
+{
+	char authority[ORIGIN_TEXT_MAX];
+	const char *domain = t->domain ? t->domain : origin_authority(t->origin, authority);
+	struct entry *en;
+
+	pthread_mutex_lock(&a->lock);
+	for (en = a->entries; en; en = en->next)
+		if (origin_eq(&en->origin, t->origin) && strcmp(en->domain, domain) == 0 && strcmp(en->repository, t->repository) == 0)
+			break;
+	if (!en) {
+		en = xcalloc(1, sizeof(*en));
+		en->origin = *t->origin;
+		en->domain = xstrdup(domain);
+		en->repository = xstrdup(t->repository);
+		pthread_mutex_init(&en->lock, NULL);
+		en->next = a->entries;
+		a->entries = en;
+	}
+	pthread_mutex_unlock(&a->lock);
+	return en;
+}
+
+/* ---- credentials ---- */
+
+/* 1 found, 0 none. What was found where is for --auth-trace. */
+static int look_up(struct auth *a, const char *domain, const char *repository, struct credential *c, struct err *e)
+{
+	int r = 0;
+
+	memset(c, 0, sizeof(*c));
+	if (a->credentials) {
+		pthread_mutex_lock(&a->look_up);
+		r = credentials_find(a->credentials, domain, repository, c, e);
+		pthread_mutex_unlock(&a->look_up);
+	}
+	if (r < 0)
+		return r;
+	network_trace(a->net, a->net->trace_auth, "auth: %s%s%s: %s%s", domain, *repository ? "/" : "", repository,
+		r ? "credentials from " : "no credentials, anonymous", r && c->source ? c->source : "");
+	return r;
+}
+
+/* What may be sent to a realm: the registry's credentials where the realm is the registry's, else those that the user has for the realm. */
+static int look_up_for_realm(struct auth *a, const struct entry *en, const struct auth_target *t, const struct url *realm, struct credential *c,
+	struct err *e)
+{
+	int related = realm_check(t->origin, realm, e);
+	char authority[ORIGIN_TEXT_MAX];
+	int r;
+
+	if (related < 0)
+		return related;
+	if (t->anonymous) {
+		memset(c, 0, sizeof(*c));
+		return 0;
+	}
+	r = look_up(a, en->domain, en->repository, c, e);
+	if (r <= 0 || related)
+		return r;
+	credential_release(c);
+	r = look_up(a, origin_authority(&realm->origin, authority), "", c, e);
+	if (r != 0)
+		return r;
+	return err_set(e, E_AUTH, "its token realm %s is another site: credentials for %s are not sent there", url_brief(realm), en->domain);
+}
+
+static void basic_value(const struct credential *c, struct buf *out)
+{
+	_cleanup_(secret_buf_release) struct buf pair = BUF_INIT;
+
+	buf_reserve(&pair, strlen(c->username) + strlen(c->password) + 2);
+	buf_reserve(out, (strlen(c->username) + strlen(c->password)) * 2 + 16);
+	buf_adds(&pair, c->username);
+	buf_addc(&pair, ':');
+	buf_adds(&pair, c->password);
+	buf_adds(out, "Basic ");
+	base64_encode(buf_span(&pair), out);
+}
+
+/* ---- tokens ---- */
+
+static void add_parameter(struct buf *b, char sep, const char *key, struct span value)
+{
+	buf_addc(b, sep);
+	buf_adds(b, key);
+	buf_addc(b, '=');
+	url_add_escaped(b, value);
+}
+
+/* The scope that the challenge asks for, or reading the repository. */
+static const char *scope_of(const struct entry *en, struct buf *b)
+{
+	if (en->challenge.scope && *en->challenge.scope)
+		return en->challenge.scope;
+	if (*en->repository)
+		buf_addf(b, "repository:%s:pull", en->repository);
+	return buf_str(b);
+}
+
+/* RFC 6750: the token goes into a header, so it may hold nothing that ends one. */
+static bool token_valid(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] >= 0x7f)
+			return false;
+	return s.n > 0;
+}
+
+static int token_take(struct entry *en, struct span reply, const struct url *realm, struct err *e)
+{
+	_cleanup_(json_freep) struct json *doc = NULL;
+	const struct json_limits lim = { .max_bytes = TOKEN_REPLY_MAX, .max_values = 1000, .max_depth = 16 };
+	struct span token = { 0 };
+	int64_t expires = EXPIRES_DEFAULT_S;
+	int r = json_parse(reply, &lim, &doc, e);
+
+	if (r < 0) {
+		err_prefix(e, "the reply of %s", url_brief(realm));
+		return r;
+	}
+	if ((!json_str(json_get(doc, "token"), &token) || token.n == 0) && !json_str(json_get(doc, "access_token"), &token))
+		return err_set(e, E_PROTOCOL, "%s replies without a token", url_brief(realm));
+	if (!token_valid(token))
+		return err_set(e, E_PROTOCOL, "%s replies with a malformed token", url_brief(realm));
+	if (!json_i64(json_get(doc, "expires_in"), &expires) || expires <= 0)
+		expires = EXPIRES_DEFAULT_S;
+	expires = MIN(expires, 86400);
+	secret_free(en->value);
+	en->value = xmalloc(token.n + 8);
+	memcpy(en->value, "Bearer ", 7);
+	memcpy(en->value + 7, token.p, token.n);
+	en->value[7 + token.n] = 0;
+	en->born = clock_ms();
+	/* some seconds early, so that it lasts for the request that carries it */
+	en->renew_at = en->born + (uint64_t)expires * 1000 - MIN((uint64_t)expires * 250, 10000);
+	en->generation++;
+	return 0;
+}
+
+/* One request for a token. *status: of an error response. */
+static int token_ask(struct auth *a, struct entry *en, const struct http_request *q, const struct url *u, unsigned flags,
+	unsigned *status, struct err *e)
+{
+	_cleanup_(exchange_closep) struct exchange *x = NULL;
+	_cleanup_(secret_buf_release) struct buf reply = BUF_INIT;
+	int r = exchange_open(a->net, q, u, flags, &x, e);
+
+	if (r < 0)
+		return r;
+	if (x->res.status / 100 == 3)
+		return err_set(e, E_AUTH, "the token realm %s redirects, which is not followed (HTTP %u)", url_brief(u), x->res.status);
+	if (x->res.status / 100 != 2) {
+		*status = x->res.status;
+		r = exchange_fault(x, e);
+		err_prefix(e, "token realm %s", url_brief(u));
+		return r == E_NOT_FOUND ? E_AUTH : r;
+	}
+	buf_reserve(&reply, 16 << 10);
+	r = stream_read_all(&x->body, TOKEN_REPLY_MAX, &reply);
+	if (r < 0)
+		return err_set(e, r, "the reply of %s: %s", url_brief(u), x->err.text[0] ? x->err.text : err_word(r));
+	return token_take(en, buf_span(&reply), u, e);
+}
+
+static int token_ask_retrying(struct auth *a, struct entry *en, const struct http_request *q, const struct url *u, unsigned flags, struct err *e)
+{
+	for (unsigned n = 0;; n++) {
+		struct err fault = { 0 };
+		unsigned status = 0;
+		int r = token_ask(a, en, q, u, flags, &status, &fault);
+
+		if (r == 0)
+			return 0;
+		if (n + 1 == TOKEN_TRIES || !fault_is_transient(r, status) || network_sleep(a->net, 250u << n, &fault) < 0)
+			return err_set(e, r > -10000 || r == E_TRUNCATED || r == E_NOT_TLS ? E_UNAVAILABLE : r, "%s", fault.text);
+		a->net->stats.retries++;
+	}
+}
+
+/* By GET with Basic or without credentials (distribution's token specification). */
+static int token_get(struct auth *a, struct entry *en, const struct url *realm, unsigned flags, const struct credential *c, struct err *e)
+{
+	_cleanup_(buf_release) struct buf target = BUF_INIT, scope = BUF_INIT;
+	_cleanup_(secret_buf_release) struct buf basic = BUF_INIT;
+	struct url u = { .origin = realm->origin };
+	struct http_request q = { .method = "GET" };
+	struct span text = span_str(realm->target);
+	char sep = span_find(text, '?') < text.n ? '&' : '?';
+	const char *wanted = scope_of(en, &scope);
+
+	buf_add_span(&target, text);
+	if (en->challenge.service) {
+		add_parameter(&target, sep, "service", span_str(en->challenge.service));
+		sep = '&';
+	}
+	if (*wanted)
+		add_parameter(&target, sep, "scope", span_str(wanted));
+	if (c) {
+		basic_value(c, &basic);
+		q.authorization = buf_str(&basic);
+	}
+	u.target = (char *)buf_str(&target);
+	return token_ask_retrying(a, en, &q, &u, flags, e);
+}
+
+/* By POST with a refresh token (distribution's OAuth2 token specification). */
+static int token_post(struct auth *a, struct entry *en, const struct url *realm, unsigned flags, const struct credential *c, struct err *e)
+{
+	_cleanup_(buf_release) struct buf scope = BUF_INIT;
+	_cleanup_(secret_buf_release) struct buf form = BUF_INIT;
+	struct http_request q = { .method = "POST", .content_type = "application/x-www-form-urlencoded" };
+	const char *wanted = scope_of(en, &scope);
+
+	buf_reserve(&form, 3 * strlen(c->identity_token) + 4096);
+	buf_adds(&form, "grant_type=refresh_token&client_id=ocibox");
+	if (en->challenge.service)
+		add_parameter(&form, '&', "service", span_str(en->challenge.service));
+	if (*wanted)
+		add_parameter(&form, '&', "scope", span_str(wanted));
+	add_parameter(&form, '&', "refresh_token", span_str(c->identity_token));
+	q.body = buf_span(&form);
+	return token_ask_retrying(a, en, &q, realm, flags, e);
+}
+
+static int token_fetch(struct auth *a, struct entry *en, const struct auth_target *t, struct err *e)
+{
+	_cleanup_(url_release) struct url realm = { 0 };
+	struct credential c;
+	unsigned flags;
+	int r = url_parse(span_str(en->challenge.realm), &realm, e);
+
+	if (r < 0) {
+		err_prefix(e, "its token realm");
+		return E_AUTH;
+	}
+	flags = t->flags & NET_LOOPBACK_OK;
+	if (strcmp(realm.origin.host, t->origin->host) == 0)
+		flags = t->flags;
+	r = look_up_for_realm(a, en, t, &realm, &c, e);
+	if (r < 0)
+		return r;
+	if (r > 0 && c.identity_token)
+		r = token_post(a, en, &realm, flags, &c, e);
+	else
+		r = token_get(a, en, &realm, flags, r ? &c : NULL, e);
+	credential_release(&c);
+	if (r == 0)
+		network_trace(a->net, a->net->trace_auth, "auth: %s/%s: token from %s for %llu s", en->domain, en->repository, url_brief(&realm),
+			(unsigned long long)(en->renew_at - en->born) / 1000);
+	return r;
+}
+
+/* ---- what requests ask ---- */
+
+int auth_header(struct auth *a, const struct auth_target *t, struct buf *out, unsigned *generation, struct err *e)
+{
+	struct entry *en = entry_of(a, t);
+	int r = 0;
+
+	pthread_mutex_lock(&en->lock);
+	if (en->challenge.scheme == CHALLENGE_BEARER && en->value && clock_ms() >= en->renew_at)
+		r = token_fetch(a, en, t, e);
+	if (r == 0 && en->value) {
+		buf_reserve(out, strlen(en->value) + 1);
+		buf_adds(out, en->value);
+	}
+	*generation = en->generation;
+	pthread_mutex_unlock(&en->lock);
+	return r;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool same_challenge(const struct challenge *a, const struct challenge *b)
+{
+	return a->scheme == b->scheme && same_text(a->realm, b->realm) && same_text(a->service, b->service) && same_text(a->scope, b->scope);
+}
+
+static int read_challenges(const struct http_response *res, struct challenge *c)
+{
+	for (unsigned i = 0; i < CHALLENGES_MAX; i++) {
+		struct span value = http_response_field(res, "WWW-Authenticate", i);
+
+		if (!value.p)
+			break;
+		challenge_parse(value, c);
+	}
+	return c->scheme;
+}
+
+static int answer_basic(struct auth *a, struct entry *en, const struct auth_target *t, struct err *e)
+{
+	_cleanup_(secret_buf_release) struct buf value = BUF_INIT;
+	struct credential c;
+	int r;
+
+	/* they were offered, and refused */
+	if (en->value || t->anonymous)
+		return 0;
+	r = look_up(a, en->domain, en->repository, &c, e);
+	if (r <= 0)
+		return r;
+	if (!c.identity_token) {
+		basic_value(&c, &value);
+		en->value = xstrdup(buf_str(&value));
+		en->generation++;
+	} else {
+		r = 0;
+	}
+	credential_release(&c);
+	return r;
+}
+
+int auth_challenged(struct auth *a, const struct auth_target *t, const struct http_response *res, unsigned generation, struct err *e)
+{
+	struct entry *en = entry_of(a, t);
+	struct challenge c = { 0 };
+	int r = 0;
+
+	pthread_mutex_lock(&en->lock);
+	if (en->generation != generation) {
+		r = 1;
+	} else if (read_challenges(res, &c) != CHALLENGE_NONE) {
+		bool same = same_challenge(&c, &en->challenge);
+
+		if (!same) {
+			challenge_release(&en->challenge);
+			en->challenge = c;
+			secret_free(en->value);
+			en->value = NULL;
+			memset(&c, 0, sizeof(c));
+		}
+		if (en->challenge.scheme == CHALLENGE_BASIC) {
+			r = answer_basic(a, en, t, e);
+		} else if (!en->value || clock_ms() - en->born > TOKEN_YOUNG_MS) {
+			r = token_fetch(a, en, t, e);
+			r = r < 0 ? r : 1;
+		}
+	}
+	challenge_release(&c);
+	pthread_mutex_unlock(&en->lock);
+	return r;
+}

@@ -1,0 +1,463 @@
+/* Connections: made directly or by a proxy, with TLS or without, kept for the next request to the same origin. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "libcommon/registry/internal.h"
+
+enum { IDLE_MAX = 8, SEND_MS = 60000, RECEIVE_SIZE = STREAM_WINDOW, RATE_WINDOW_MS = 30000 };
+
+/* ---- the network ---- */
+
+int network_open(struct network *n, const struct registry_options *o, struct err *e)
+{
+	memset(n, 0, sizeof(*n));
+	pthread_mutex_init(&n->lock, NULL);
+	n->deadline = o->deadline_ms ? clock_ms() + o->deadline_ms : 0;
+	n->min_rate = o->min_rate;
+	n->trace = o->trace;
+	n->trace_arg = o->trace_arg;
+	n->trace_requests = o->trace_requests;
+	n->trace_auth = o->trace_auth;
+	n->trust = trust_open(o->cacert, o->cert_dir);
+	return proxies_from_env(&n->proxies, e);
+}
+
+static void connection_close(struct connection *c)
+{
+	if (!c)
+		return;
+	tls_close(c->tls);
+	fd_close(c->fd);
+	free(c->buf);
+	free(c);
+}
+
+void network_close(struct network *n)
+{
+	while (n->idle) {
+		struct connection *c = n->idle;
+
+		n->idle = c->next;
+		connection_close(c);
+	}
+	proxies_release(&n->proxies);
+	trust_close(n->trust);
+	pthread_mutex_destroy(&n->lock);
+}
+
+void network_trace(struct network *n, bool on, const char *fmt, ...)
+{
+	char line[2048];
+	va_list ap;
+
+	if (!on || !n->trace)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	n->trace(n->trace_arg, line);
+}
+
+unsigned network_time(const struct network *n, unsigned ms)
+{
+	uint64_t now;
+
+	if (!n->deadline)
+		return ms;
+	now = clock_ms();
+	return now >= n->deadline ? 0 : (unsigned)MIN((uint64_t)ms, n->deadline - now);
+}
+
+static int deadline_over(struct err *e)
+{
+	return err_set(e, E_TRY_LATER, "the deadline is over");
+}
+
+int network_sleep(const struct network *n, uint64_t ms, struct err *e)
+{
+	struct timespec t = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	if (n->deadline && clock_ms() + ms >= n->deadline)
+		return deadline_over(e);
+	while (nanosleep(&t, &t) < 0 && errno == EINTR)
+		;
+	return 0;
+}
+
+/* ---- sending ---- */
+
+static int send_all(struct connection *c, struct span data, size_t *sent, struct err *e)
+{
+	*sent = 0;
+	while (*sent < data.n) {
+		ssize_t n = send(c->fd, data.p + *sent, data.n - *sent, MSG_NOSIGNAL);
+		struct pollfd p = { .fd = c->fd, .events = POLLOUT };
+		unsigned ms;
+
+		if (n >= 0) {
+			*sent += (size_t)n;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return err_set(e, -errno, "sending: %s", strerror(errno));
+		ms = network_time(c->net, SEND_MS);
+		if (ms == 0)
+			return deadline_over(e);
+		if (poll(&p, 1, (int)ms) == 0 && network_time(c->net, SEND_MS) > 0)
+			return err_set(e, -ETIMEDOUT, "sending: the peer takes nothing");
+	}
+	return 0;
+}
+
+static int tls_send_pending(struct connection *c, struct err *e)
+{
+	for (;;) {
+		struct span out = tls_pending(c->tls);
+		size_t sent;
+		int r;
+
+		if (out.n == 0)
+			return 0;
+		r = send_all(c, out, &sent, e);
+		tls_sent(c->tls, sent);
+		if (r < 0)
+			return r;
+	}
+}
+
+int connection_write(struct connection *c, struct span data, struct err *e)
+{
+	size_t n;
+	int r;
+
+	if (!c->tls)
+		return send_all(c, data, &n, e);
+	while (data.n) {
+		n = tls_write(c->tls, data);
+		data = span_tail(data, n);
+		tls_flush(c->tls);
+		r = tls_send_pending(c, e);
+		if (r < 0)
+			return r;
+		if (n == 0 && tls_pending(c->tls).n == 0)
+			return err_set(e, -EPIPE, "sending: the TLS connection is closed");
+	}
+	return 0;
+}
+
+/* ---- receiving ---- */
+
+/* Accounts for the time spent waiting for the peer; only that counts, a slow reader is none of its fault. */
+static int rate_check(struct connection *c)
+{
+	uint64_t need = c->net->min_rate;
+
+	if (!c->measured || !need || c->wait_ms < RATE_WINDOW_MS)
+		return 0;
+	if (c->wait_bytes * 1000 / c->wait_ms < need)
+		return err_set(&c->err, E_TRY_LATER, "the server sends less than %llu bytes a second", (unsigned long long)need);
+	c->wait_ms = c->wait_bytes = 0;
+	return 0;
+}
+
+static int wait_readable(struct connection *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+	uint64_t begin = clock_ms(), end = begin + c->stall_ms;
+
+	for (;;) {
+		uint64_t now = clock_ms();
+		unsigned ms = network_time(c->net, (unsigned)(end > now ? end - now : 0));
+		int r;
+
+		if (now >= end)
+			return err_set(&c->err, -ETIMEDOUT, "nothing came for %u s", c->stall_ms / 1000);
+		if (ms == 0)
+			return deadline_over(&c->err);
+		if (c->measured && c->net->min_rate && c->wait_ms < RATE_WINDOW_MS)
+			ms = (unsigned)MIN((uint64_t)ms, RATE_WINDOW_MS - c->wait_ms);
+		r = poll(&p, 1, (int)ms);
+		c->wait_ms += clock_ms() - now;
+		if (r > 0)
+			return 0;
+		r = rate_check(c);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* Bytes received, 0 at the end, or an error. */
+static ssize_t receive(struct connection *c, unsigned char *buf, size_t size)
+{
+	for (;;) {
+		ssize_t n = recv(c->fd, buf, size, 0);
+		int r;
+
+		if (n > 0) {
+			c->net->stats.received += (uint64_t)n;
+			c->wait_bytes += (uint64_t)n;
+			r = rate_check(c);
+			return r < 0 ? r : n;
+		}
+		if (n == 0)
+			return 0;
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return err_set(&c->err, -errno, "receiving: %s", strerror(errno));
+		r = wait_readable(c);
+		if (r < 0)
+			return r;
+	}
+}
+
+static void plain_fill(struct stream *s)
+{
+	struct connection *c = container_of(s, struct connection, in);
+	ssize_t n = receive(c, c->buf, RECEIVE_SIZE);
+
+	if (n < 0)
+		stream_fail(s, (int)n);
+	else if (n == 0)
+		s->eof = true;
+	s->pos = c->buf;
+	s->end = c->buf + (n > 0 ? n : 0);
+}
+
+static size_t plain_pull(struct stream *s, unsigned char *buf, size_t size)
+{
+	struct connection *c = container_of(s, struct connection, in);
+	ssize_t n = receive(c, buf, size);
+
+	if (n < 0)
+		stream_fail(s, (int)n);
+	else if (n == 0)
+		s->eof = true;
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* Room for a record behind what has come of it. */
+static void make_room(struct connection *c)
+{
+	if (c->lo == c->hi) {
+		c->lo = c->hi = 0;
+	} else if (RECEIVE_SIZE - c->lo < TLS_IN_MAX) {
+		memmove(c->buf, c->buf + c->lo, c->hi - c->lo);
+		c->hi -= c->lo;
+		c->lo = 0;
+	}
+}
+
+/* One step of TLS: sends what must be sent, takes one record, receiving bytes where one is not whole yet. As tls_receive. */
+static int tls_step(struct connection *c, struct span *data, struct err *e)
+{
+	size_t used;
+	ssize_t n;
+	int r = tls_receive(c->tls, c->buf + c->lo, c->hi - c->lo, &used, data, e);
+	int sent = tls_send_pending(c, r < 0 ? NULL : e);
+
+	c->lo += used;
+	if (r <= 0 || sent < 0)
+		return r <= 0 ? r : sent;
+	if (used)
+		return 1;
+	make_room(c);
+	n = receive(c, c->buf + c->hi, RECEIVE_SIZE - c->hi);
+	if (n < 0)
+		return (int)n;
+	c->hi += (size_t)n;
+	/* an end without close_notify: whether it cuts something off is for the HTTP framing to say */
+	return n > 0;
+}
+
+static void tls_fill(struct stream *s)
+{
+	struct connection *c = container_of(s, struct connection, in);
+	struct span data = { 0 };
+	int r;
+
+	do {
+		r = tls_step(c, &data, &c->err);
+	} while (r > 0 && data.n == 0);
+	if (r < 0) {
+		stream_fail(s, r);
+		return;
+	}
+	s->eof = r == 0;
+	s->pos = data.p;
+	s->end = data.p + data.n;
+}
+
+static const struct stream_ops plain_ops = { .fill = plain_fill, .pull = plain_pull };
+static const struct stream_ops tls_ops = { .fill = tls_fill };
+
+/* ---- opening ---- */
+
+static int handshake(struct connection *c, struct err *e)
+{
+	uint64_t begin = clock_ms();
+	char text[ORIGIN_TEXT_MAX];
+	struct span data;
+	int r = tls_open(c->net->trust, &c->origin, !(c->flags & NET_ANY_CERTIFICATE), &c->tls, e);
+
+	if (r < 0)
+		return r;
+	while (!tls_ready(c->tls)) {
+		r = tls_send_pending(c, &c->err);
+		if (r == 0)
+			r = tls_step(c, &data, &c->err);
+		if (r == 0)
+			r = err_set(&c->err, -ECONNRESET, "the connection was closed during the TLS handshake");
+		if (r < 0) {
+			err_set(e, r, "%s: %s", origin_authority(&c->origin, text), c->err.text);
+			return r;
+		}
+	}
+	network_trace(c->net, c->net->trace_requests, "tls: %s: %s (%llu ms)", origin_authority(&c->origin, text), tls_describe(c->tls),
+		(unsigned long long)(clock_ms() - begin));
+	return 0;
+}
+
+/* Asks a proxy for a tunnel to the origin. */
+static int tunnel(struct connection *c, const struct proxy *p, struct err *e)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(http_response_release) struct http_response res;
+	char name[ORIGIN_TEXT_MAX], via[ORIGIN_TEXT_MAX];
+	const char *colon = strchr(c->origin.host, ':');
+	int r;
+
+	origin_authority(&p->origin, via);
+	snprintf(name, sizeof(name), colon ? "[%s]:%u" : "%s:%u", c->origin.host, c->origin.port);
+	buf_addf(&b, "CONNECT %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: ocibox\r\n", name, name);
+	if (p->authorization)
+		buf_addf(&b, "Proxy-Authorization: %s\r\n", p->authorization);
+	buf_adds(&b, "\r\n");
+	http_response_init(&res, "CONNECT");
+	r = connection_write(c, buf_span(&b), e);
+	while (r == 0 && !res.complete) {
+		struct span w = stream_peek(&c->in);
+		ssize_t used;
+
+		if (w.n == 0)
+			return err_set(e, c->in.err ? c->in.err : -ECONNRESET, "proxy %s: %s", via,
+				c->in.err ? c->err.text : "it closed the connection");
+		used = http_response_head(&res, w, e);
+		if (used < 0) {
+			err_prefix(e, "proxy %s", via);
+			return (int)used;
+		}
+		stream_skip(&c->in, (size_t)used);
+	}
+	if (r < 0)
+		return r;
+	if (res.status / 100 != 2)
+		return err_set(e, res.status == 407 ? E_AUTH : E_UNAVAILABLE, "the proxy %s opens no tunnel to %s (HTTP %u)", via, name,
+			res.status);
+	if (c->in.pos != c->in.end)
+		return err_set(e, E_PROTOCOL, "the proxy %s sends bytes before the tunnel stands", via);
+	network_trace(c->net, c->net->trace_requests, "proxy: tunnel through %s to %s", via, name);
+	return 0;
+}
+
+static int connection_open(struct network *n, const struct origin *o, unsigned flags, struct connection **out, struct err *e)
+{
+	const struct proxy *p = proxy_for(&n->proxies, o);
+	struct connection *c = xcalloc(1, sizeof(*c));
+	int r;
+
+	c->net = n;
+	c->origin = *o;
+	c->flags = flags;
+	c->stall_ms = 60000;
+	c->in.ops = &plain_ops;
+	c->fd = p ? dial(n, &p->origin, NET_GIVEN, e) : dial(n, o, flags, e);
+	if (c->fd < 0) {
+		r = c->fd;
+		c->fd = -1;
+		connection_close(c);
+		return p ? err_prefix(e, "proxy") : r;
+	}
+	c->buf = xmalloc(RECEIVE_SIZE);
+	c->via_proxy = p && !o->https;
+	c->proxy_authorization = c->via_proxy ? p->authorization : NULL;
+	r = p && o->https ? tunnel(c, p, e) : 0;
+	if (r == 0 && o->https) {
+		r = handshake(c, e);
+		c->in.ops = &tls_ops;
+	}
+	if (r < 0) {
+		connection_close(c);
+		return r;
+	}
+	*out = c;
+	return 0;
+}
+
+/* ---- keeping ---- */
+
+static struct connection *take_idle(struct network *n, const struct origin *o, unsigned flags)
+{
+	struct connection *c, **at;
+
+	pthread_mutex_lock(&n->lock);
+	for (at = &n->idle; (c = *at); at = &c->next) {
+		if (c->flags != flags || !origin_eq(&c->origin, o))
+			continue;
+		*at = c->next;
+		n->idle_n--;
+		break;
+	}
+	pthread_mutex_unlock(&n->lock);
+	return c;
+}
+
+/* A kept connection on which something came meanwhile was closed, or is no longer in step. */
+static bool is_quiet(const struct connection *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+
+	return c->lo == c->hi && poll(&p, 1, 0) == 0;
+}
+
+int connection_get(struct network *n, const struct origin *o, unsigned flags, struct connection **out, struct err *e)
+{
+	bool fresh = flags & NET_FRESH;
+	struct connection *c;
+
+	flags &= ~(unsigned)NET_FRESH;
+	while (!fresh && (c = take_idle(n, o, flags))) {
+		if (is_quiet(c)) {
+			c->reused = true;
+			*out = c;
+			return 0;
+		}
+		connection_close(c);
+	}
+	return connection_open(n, o, flags, out, e);
+}
+
+void connection_put(struct connection *c, bool reusable)
+{
+	struct network *n = c->net;
+
+	if (reusable && c->in.pos == c->in.end && !c->in.err && !c->in.eof) {
+		pthread_mutex_lock(&n->lock);
+		if (n->idle_n < IDLE_MAX) {
+			c->next = n->idle;
+			n->idle = c;
+			n->idle_n++;
+			c = NULL;
+		}
+		pthread_mutex_unlock(&n->lock);
+	}
+	connection_close(c);
+}

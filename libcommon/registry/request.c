@@ -1,0 +1,231 @@
+/* A GET as the user means it: redirects followed, challenges answered, passing faults tried again. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "libcommon/registry/internal.h"
+
+enum { REDIRECTS_MAX = 10, CHALLENGES_MAX = 3, BACKOFF_MS = 250, BACKOFF_MAX_MS = 30000, RETRY_AFTER_MAX_S = 300 };
+
+bool fault_is_transient(int code, unsigned status)
+{
+	if (status)
+		return status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505);
+	return (code < 0 && code > -10000) || code == E_TRUNCATED;
+}
+
+/* What Retry-After asks for, in ms; 0 for nothing. */
+static int64_t retry_after_ms(const struct exchange *x)
+{
+	struct span value;
+	int64_t s;
+
+	if (!x)
+		return 0;
+	value = http_response_field(&x->res, "Retry-After", 0);
+	s = value.p ? retry_after_parse(value, (int64_t)time(NULL)) : -1;
+	return s > 0 ? s * 1000 : 0;
+}
+
+int request_backoff(struct registry *r, unsigned n, struct exchange *x, struct err *e)
+{
+	uint64_t ms = MIN((uint64_t)BACKOFF_MS << MIN(n, 16u), (uint64_t)BACKOFF_MAX_MS);
+	int64_t asked = retry_after_ms(x);
+	uint32_t noise = 0;
+
+	if (asked > RETRY_AFTER_MAX_S * 1000)
+		return err_set(e, E_TRY_LATER, "the server asks to come again in %lld s", (long long)asked / 1000);
+	random_bytes(&noise, sizeof(noise));
+	ms = ms / 2 + noise % (ms / 2 + 1);
+	ms = MAX(ms, (uint64_t)asked);
+	r->net.stats.retries++;
+	network_trace(&r->net, r->net.trace_requests, "http: next try in %llu ms", (unsigned long long)ms);
+	return network_sleep(&r->net, ms, e);
+}
+
+/* ---- one hop ---- */
+
+static struct auth_target target_of(const struct endpoint *p, const struct origin *home, const struct url *u, unsigned *flags)
+{
+	bool same_host = strcmp(u->origin.host, home->host) == 0;
+	bool same = origin_eq(&u->origin, home);
+
+	*flags = same_host ? p->flags : host_is_loopback(home->host) ? NET_LOOPBACK_OK : 0;
+	return (struct auth_target){
+		.origin = &u->origin,
+		.domain = same ? p->domain : NULL,
+		.repository = same ? p->repository : "",
+		.flags = *flags,
+	};
+}
+
+/* Sends q to u, answering 401s as long as there is something to answer. */
+static int hop(struct registry *r, struct endpoint *p, const struct origin *home, const struct url *u, const struct http_request *template,
+	struct exchange **out, struct err *e)
+{
+	unsigned flags, generation;
+	struct auth_target t = target_of(p, home, u, &flags);
+
+	for (unsigned i = 0;; i++) {
+		_cleanup_(buf_release) struct buf authorization = BUF_INIT;
+		struct http_request q = *template;
+		struct exchange *x = NULL;
+		int ret = auth_header(r->auth, &t, &authorization, &generation, e);
+
+		if (ret < 0)
+			return ret;
+		if (authorization.n)
+			q.authorization = buf_str(&authorization);
+		ret = exchange_open(&r->net, &q, u, flags, &x, e);
+		if (authorization.n)
+			explicit_bzero(authorization.p, authorization.n);
+		if (ret < 0)
+			return ret;
+		if (x->res.status != 401 || i == CHALLENGES_MAX) {
+			*out = x;
+			return 0;
+		}
+		ret = auth_challenged(r->auth, &t, &x->res, generation, e);
+		if (ret == 0) {
+			*out = x;
+			return 0;
+		}
+		exchange_close(x);
+		if (ret < 0)
+			return ret;
+	}
+}
+
+/* ---- redirects ---- */
+
+static int redirect_check(struct registry *r, const struct origin *home, const struct url *from, const struct url *to, struct err *e)
+{
+	if (from->origin.https && !to->origin.https)
+		return err_set(e, E_PROTOCOL, "it redirects from https to http, to %s", url_brief(to));
+	if (!to->origin.https && !r->plain_http && !host_is_loopback(to->origin.host))
+		return err_set(e, E_PROTOCOL, "it redirects to plain http, to %s", url_brief(to));
+	return origin_check_named(home, &to->origin, e);
+}
+
+static bool is_redirect(unsigned status)
+{
+	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+static int follow(struct registry *r, struct endpoint *p, const struct origin *home, const char *path, const struct http_request *q,
+	struct exchange **out, struct err *e)
+{
+	_cleanup_(url_release) struct url u = { .origin = *home, .target = xstrdup(path) };
+
+	for (unsigned i = 0; i <= REDIRECTS_MAX; i++) {
+		struct url next = { 0 };
+		struct exchange *x = NULL;
+		struct span location;
+		int ret = hop(r, p, home, &u, q, &x, e);
+
+		if (ret < 0)
+			return ret;
+		location = http_response_field(&x->res, "Location", 0);
+		if (!is_redirect(x->res.status) || !location.p) {
+			*out = x;
+			return 0;
+		}
+		ret = url_join(&u, location, &next, e);
+		if (ret < 0)
+			err_prefix(e, "redirect");
+		else
+			ret = redirect_check(r, home, &u, &next, e);
+		exchange_close(x);
+		if (ret < 0) {
+			url_release(&next);
+			return ret;
+		}
+		url_release(&u);
+		u = next;
+	}
+	return err_set(e, E_PROTOCOL, "more than %d redirects", REDIRECTS_MAX);
+}
+
+/* ---- the scheme of a loopback registry ---- */
+
+static struct origin home_of(struct endpoint *p, bool *probe)
+{
+	struct origin o;
+
+	pthread_mutex_lock(&p->lock);
+	o = p->origin;
+	*probe = p->probe;
+	pthread_mutex_unlock(&p->lock);
+	return o;
+}
+
+static void settle_scheme(struct endpoint *p, bool https)
+{
+	pthread_mutex_lock(&p->lock);
+	if (p->probe) {
+		p->probe = false;
+		p->origin.https = https;
+		if (!https && !p->has_port)
+			p->origin.port = 80;
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* A registry on this host may speak plain HTTP: TLS is tried first. */
+static int follow_probing(struct registry *r, struct endpoint *p, const char *path, const struct http_request *q, struct exchange **out, struct err *e)
+{
+	struct err fault = { 0 };
+	bool probe;
+	struct origin home = home_of(p, &probe);
+	int ret;
+
+	if (!probe)
+		return follow(r, p, &home, path, q, out, e);
+	ret = CFG_TLS ? follow(r, p, &home, path, q, out, &fault) : E_NOT_TLS;
+	if (ret != E_NOT_TLS && ret != -ECONNRESET && !(ret == -ECONNREFUSED && !p->has_port)) {
+		if (ret == 0)
+			settle_scheme(p, true);
+		else
+			err_set(e, ret, "%s", fault.text);
+		return ret;
+	}
+	settle_scheme(p, false);
+	home = home_of(p, &probe);
+	return follow(r, p, &home, path, q, out, e);
+}
+
+/* ---- with retries ---- */
+
+static int final_code(int code)
+{
+	return (code > -10000 && code < 0) || code == E_TRUNCATED || code == E_NOT_TLS ? E_UNAVAILABLE : code;
+}
+
+int request_get(struct registry *r, struct endpoint *p, const char *path, const struct http_request *q, unsigned *attempts, struct exchange **out,
+	struct err *e)
+{
+	for (unsigned n = 0;; n++) {
+		struct err fault = { 0 };
+		struct exchange *x = NULL;
+		int ret = follow_probing(r, p, path, q, &x, &fault);
+		bool again;
+
+		if (ret == 0 && x->res.status / 100 == 2) {
+			*out = x;
+			return 0;
+		}
+		again = fault_is_transient(ret, x ? x->res.status : 0) && *attempts > 0;
+		if (x)
+			ret = exchange_fault(x, &fault);
+		if (again) {
+			(*attempts)--;
+			ret = request_backoff(r, n, x, e);
+		} else {
+			err_set(e, final_code(ret), "%s", fault.text[0] ? fault.text : err_word(ret));
+			ret = final_code(ret);
+		}
+		exchange_close(x);
+		if (ret < 0)
+			return ret;
+	}
+}
