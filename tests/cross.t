@@ -1,0 +1,34 @@
+#!/bin/sh
+# What of the binary for another machine can be run under qemu-user: its start, its unit tests, its
+# fuzz corpora, and unpacking an image.
+. "${0%/*}/lib.sh"
+
+cross=aarch64-linux-gnu qemu=qemu-aarch64-static
+o=$top/build/$cross
+[ -x "$o/ocibox" ] || skip_all "no binary for $cross (make CROSS=$cross all unit)"
+need $qemu
+cd "$top" || exit 1
+
+like "$(file -b "$o/ocibox" 2>/dev/null || readelf -h "$o/ocibox")" 'aarch64|AArch64' "it is for another machine"
+is "$($qemu "$o/ocibox" --list)" "$("$OCIBOX" --list)" "it has the same applets"
+like "$($qemu "$o/ocibox" --version)" '\+gzip-zlib' "and zlib, for igzip is for x86-64"
+for a in $("$OCIBOX" --list); do
+	ok "$a --help runs" $qemu "$o/ocibox" "$a" --help
+done
+
+for t in "$o"/tests/unit/*; do
+	case $t in *.o | *.d) continue ;; esac
+	[ -x "$t" ] || continue
+	run $qemu "$t"
+	bad=$(printf '%s\n' "$out" | grep '^not ok' | head -n 5)
+	is "$rc $bad" "0 " "unit test ${t##*/}"
+done
+
+if "$OCIBOX" --list | grep -qx unpack; then
+	have python3 busybox && cached tiny "$tools/mkimage" tiny
+	ok "unpack of a layout" $qemu "$o/ocibox" unpack "$cached:latest" "$T/theirs"
+	ok "here as well" "$OCIBOX" unpack "$cached:latest" "$T/ours"
+	ok "gives the same tree" diff -r --no-dereference "$T/ours" "$T/theirs"
+fi
+
+done_testing
