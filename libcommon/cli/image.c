@@ -1,0 +1,107 @@
+/* IMAGE operands: "-", a file that holds an image stream, or a layout as DIR, DIR:TAG or DIR@DIGEST. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libcommon/cli.h"
+
+/* What the user named, taken apart. */
+struct operand {
+	char *path;
+	char *tag;
+	struct digest digest;
+	bool has_digest;
+};
+
+/* The digest behind the last "@", else the tag behind the first ":", as skopeo has it. */
+static void split(const char *text, struct operand *op)
+{
+	struct span s = span_str(text);
+	size_t at = span_rfind(s, '@'), colon;
+
+	memset(op, 0, sizeof(*op));
+	if (at < s.n && digest_parse(span_tail(s, at + 1), &op->digest) == 0) {
+		op->has_digest = true;
+		s.n = at;
+	}
+	colon = span_find(s, ':');
+	if (!op->has_digest && colon < s.n)
+		op->tag = span_dup(span_tail(s, colon + 1));
+	op->path = span_dup(span_of(s.p, op->has_digest ? s.n : colon));
+}
+
+/* A name that has no meaning taken apart may be the plain name of a file, such as "app:1.tar". */
+static void name_file(const char *text, struct operand *op, struct stat *st)
+{
+	split(text, op);
+	if (stat(op->path, st) == 0)
+		return;
+
+	int code = -errno;
+
+	if ((!op->tag && !op->has_digest) || stat(text, st) < 0)
+		die(exit_status(code), "%s: %s", text,
+		    code == -ENOENT ? "no such image file or layout" : err_word(code));
+	freep(&op->tag);
+	freep(&op->path);
+	op->has_digest = false;
+	op->path = xstrdup(text);
+}
+
+/* Redirected from a file it can be read in any order; a pipe cannot. */
+static int open_stdin(const struct image_options *o, struct image **img, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
+		int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+
+		if (fd >= 0)
+			return image_open_file(fd, o, img, e);
+	}
+	return image_open_stream(cli_stdin(), o, img, e);
+}
+
+static int open_path(const struct operand *op, bool is_dir, const struct image_options *o,
+		     struct image **img, struct err *e)
+{
+	struct image_options with = *o;
+	struct stat st;
+	int fd;
+
+	if (op->tag)
+		with.tag = op->tag;
+	if (op->has_digest)
+		with.digest = &op->digest;
+	if (is_dir)
+		return image_open_layout(op->path, &with, img, e);
+	fd = open(op->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	/* a named pipe, /dev/fd/N of a shell's <(…) */
+	if (!S_ISREG(st.st_mode))
+		return image_open_stream(stream_from_fd(fd, true), &with, img, e);
+	return image_open_file(fd, &with, img, e);
+}
+
+void cli_image_open(const char *text, const struct image_options *o, struct image **img)
+{
+	struct err e = { 0 };
+	struct operand op;
+	struct stat st;
+	int r;
+
+	if (!text || !strcmp(text, "-")) {
+		r = open_stdin(o, img, &e);
+		if (r < 0)
+			die_err("standard input", r, &e);
+		return;
+	}
+	name_file(text, &op, &st);
+	r = open_path(&op, S_ISDIR(st.st_mode), o, img, &e);
+	if (r < 0)
+		die_err(text, r, &e);
+	freep(&op.path);
+	freep(&op.tag);
+}
