@@ -90,10 +90,9 @@ static int split_unit(struct span s, uint64_t *thousandths, struct span *unit)
 
 static int scale(uint64_t thousandths, uint64_t unit, uint64_t *out)
 {
-	unsigned __int128 v = (unsigned __int128)thousandths * unit / 1000;
-	if (v > UINT64_MAX)
+	uint64_t whole, part = thousandths % 1000 * unit / 1000; /* units are 2^50 at most */
+	if (__builtin_mul_overflow(thousandths / 1000, unit, &whole) || __builtin_add_overflow(whole, part, out))
 		return -ERANGE;
-	*out = (uint64_t)v;
 	return 0;
 }
 

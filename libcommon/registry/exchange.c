@@ -134,7 +134,7 @@ static int send_and_read(struct connection *c, const struct http_request *q, con
 
 int exchange_open(struct network *n, const struct http_request *q, const struct url *u, unsigned flags, struct exchange **out, struct err *e)
 {
-	struct exchange *x;
+	struct exchange *x = NULL;
 	uint64_t begin = clock_ms();
 	int r;
 
