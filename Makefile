@@ -137,6 +137,10 @@ CFLAGS := $(filter-out -fcf-protection=none,$(CFLAGS))
 endif
 LDFLAGS := -static-pie -L$(DEPS)/lib -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=none \
 	-Wl,--sort-section=alignment -Wl,-O1 $(if $(lto),$(lto) -Os)
+# This linker leaves empty relocations behind where it removed sections, and takes them for some of code.
+ifeq ($(MACHINE),riscv64)
+LDFLAGS += -Wl,-z,notext
+endif
 endif
 
 # --- building ----------------------------------------------------------------------------------------
