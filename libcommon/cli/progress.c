@@ -237,8 +237,6 @@ static void draw_terminal(struct progress *p, uint64_t now, bool last)
 
 static void tell_plain(struct progress *p)
 {
-	_cleanup_(buf_release) struct buf line = BUF_INIT;
-
 	buf_clear(&p->out);
 	for (size_t i = 0; i < p->n; i++) {
 		int state = atomic_load_explicit(&p->meters[i].state, memory_order_relaxed);
