@@ -46,6 +46,7 @@ top=$(cd "$(dirname "$0")/.." && pwd -P)
 # a test may lie deeper than tests/
 while [ ! -f "$top/tests/lib.sh" ] && [ "$top" != / ]; do top=$(dirname "$top"); done
 tools=$top/tests/tools
+export tools
 # Debian's python3 first: the tools use the standard library only
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 

@@ -1,0 +1,106 @@
+#!/bin/sh
+# What is counted and not timed: peak memory of each process, and system calls for each small file.
+. "${0%/*}/lib.sh"
+need python3 jq strace
+need_applet unpack
+case $("$OCIBOX" --version) in *asan* | *sanitize*) skip_all "a sanitizer's memory is not ours" ;; esac
+if ldd "$OCIBOX" 2>/dev/null | grep -q '=> /'; then skip_all "not the static binary"; fi
+limit=16384
+HOME=$T DOCKER_CONFIG=$T/none
+export HOME DOCKER_CONFIG
+
+# rss CMD...: runs it; $rss is the peak of its largest process in KiB
+rss() {
+	run python3 -c '
+import os, resource, subprocess, sys
+r = subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL)
+print("rss", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(r if r >= 0 else 128 - r)' "$@"
+	rss=$(sed -n 's/^rss //p' "$T/err")
+}
+within() { ok "$1: $rss KiB at most $limit" test "${rss:-999999}" -le $limit; }
+
+cached manyfiles-6000 sh -c '"$0" manyfiles "$1" 6000' "$tools/mkimage" || skip_all "no image"
+img=$cached
+rss unpack -q "$img" "$T/r"
+rc_is 0 "unpack of 6,000 files"
+within "memory"
+rm -rf "$T/r"
+
+# 10^6 entries: empty files and directories, with names that take room
+python3 - "$T/million" <<'END'
+import os, subprocess, sys
+sys.path.insert(0, os.environ["tools"])
+from ocilib import *
+out = sys.argv[1]
+l = Layout(out)
+h = hdr("X" * 40)
+import tempfile
+p = out + "/l.gz"
+raw = hashlib.sha256()
+with open(p, "wb") as f:
+    z = zlib.compressobj(1, zlib.DEFLATED, 31)
+    for d in range(1000):
+        b = [hdr("dir%04d/" % d, b"5", mode=0o755)]
+        base = hdr("dir%04d/" % d + "n" * 8, b"1", link="dir0000/first")
+        s0 = sum(base) - sum(base[148:156]) + 8 * 32 - 8 * ord("n")
+        if d == 0:
+            b.append(hdr("dir0000/first"))
+        for i in range(999):
+            n = b"%08d" % i
+            e = bytearray(base)
+            e[8:16] = n
+            e[148:156] = b"%06o\0 " % (s0 + sum(n))
+            b.append(bytes(e))
+        b = b"".join(b)
+        raw.update(b)
+        f.write(z.compress(b))
+    raw.update(END)
+    f.write(z.compress(END) + z.flush())
+d = dict({"mediaType": MT["oci"]["gzip"]}, **l.put_file(p))
+l.tag(l.manifest([(d, "sha256:" + raw.hexdigest())]))
+END
+# a whiteout in the layer above, so that what was made is looked up as well
+rss timeout 300 unpack -q "$T/million" "$T/r"
+rc_is 0 "unpack of 10^6 entries"
+within "T13 memory with 10^6 entries"
+rm -rf "$T/r" "$T/million"
+
+"$tools/mklayers" "$T/cases" --only 'T*' >/dev/null
+for c in T80-manifest-values T80-config-size T74-nesting-million T12-sparse-million T13-huge-pax T81-zstd-window T81-gzip-bomb; do
+	o=$("$tools/mklayers" --options "$T/cases" | sed -n "s/^$c //p")
+	rss unpack -q $o "$T/cases/$c" "$T/r"
+	rc_is 65 "$c is refused"
+	within "$c: memory"
+done
+
+if [ -e "$T/bin/pull" ]; then
+	start_faultd f "{\"servers\":{\"A\":{\"repos\":{\"app\":\"$img\",\"values\":\"$T/cases/T80-manifest-values\"}}}}"
+	rss pull -q -o "$T/l:x" "$addr/app"
+	rc_is 0 "pull -o"
+	within "pull -o: memory"
+	rss sh -c "pull -q $addr/app >'$T/s.tar'"
+	rc_is 0 "pull"
+	within "pull: memory"
+	rss unpack -q "$T/s.tar" "$T/r"
+	rc_is 0 "unpack of the stream"
+	within "unpack of a stream file: memory"
+	rm -rf "$T/r"
+	rss sh -c "cat '$T/s.tar' | unpack -q '$T/r'"
+	within "unpack of a stream: memory"
+	rm -rf "$T/r"
+	rss pull -q -o "$T/l:y" "$addr/values"
+	like "$rc" '^(65|76)$' "pull of a manifest of 4 MiB of {}, is refused"
+	within "pull: memory with it"
+fi
+
+# system calls for each small file: open, write, times, close, and little else
+run strace -f -c -qq -o "$T/calls" unpack -q "$img" "$T/r"
+rc_is 0 "unpack under strace"
+calls=$(awk '$NF == "total" { print $(NF - 1) == "total" ? 0 : ($4 ~ /^[0-9]+$/ ? $4 : $3) }' "$T/calls")
+files=$(find "$T/r" | wc -l)
+small=$((calls * 10 / files))
+ok "$calls system calls for $files entries: $((small / 10)).$((small % 10)) each, at most 5" test $small -le 50
+[ $small -le 50 ] || _show 15 <"$T/calls"
+rm -rf "$T/r"
+done_testing

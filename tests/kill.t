@@ -1,0 +1,157 @@
+#!/bin/sh
+# kill -9 at many moments of pull -o and unpack: what is visible afterwards is whole, and a second run succeeds and
+# leaves nothing of the first.
+. "${0%/*}/lib.sh"
+need python3 jq
+need_applet pull unpack
+cached manyfiles-6000 sh -c '"$0" manyfiles "$1" 6000' "$tools/mkimage" || skip_all "no image"
+img=$cached
+man=$(jq -r '.manifests[0].digest' "$img/index.json")
+tc=$tools/treecmp
+HOME=$T DOCKER_CONFIG=$T/none
+export HOME DOCKER_CONFIG
+moments='1 2 3 5 7 10 14 19 25 32 40 50 65 80 100 130 170 220 300'
+
+# killed MS CMD...: runs CMD in a process group of its own and kills it after MS milliseconds
+killed() {
+	python3 - "$@" <<'END'
+import os, signal, subprocess, sys, time
+p = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                     start_new_session=True)
+time.sleep(float(sys.argv[1]) / 1000)
+try:
+    os.killpg(p.pid, signal.SIGKILL)
+except ProcessLookupError:
+    pass
+sys.exit(0 if p.wait() < 0 else 1)
+END
+}
+
+# ---- unpack: DIR is there whole, or not at all ----
+unpack -q "$img" "$T/want"
+hit=0 partial='' residue='' second=''
+mkdir "$T/u"
+for ms in $moments; do
+	killed $ms unpack -q "$img" "$T/u/dir" && hit=$((hit + 1))
+	if [ -e "$T/u/dir" ]; then
+		"$tc" "$T/want" "$T/u/dir" >"$T/diff" 2>&1 || partial="$partial $ms"
+		rm -rf "$T/u/dir"
+	fi
+	unpack -q "$img" "$T/u/dir" 2>"$T/err" || second="$second $ms: $(cat "$T/err")"
+	left=$(ls -A "$T/u")
+	[ "$left" = dir ] || residue="$residue $ms: $left"
+	"$tc" "$T/want" "$T/u/dir" >"$T/diff" 2>&1 || second="$second $ms: another tree"
+	rm -rf "$T/u/dir"
+done
+ok "unpack: killed at work ($hit times)" test $hit -ge 5
+is "$partial" "" "unpack: DIR is never there in part"
+is "$second" "" "unpack: the second run succeeds"
+is "$residue" "" "unpack: and removes what the first left"
+rm -rf "$T/u"
+
+# a signal that can be caught leaves nothing at all
+mkdir "$T/u"
+for s in TERM INT HUP; do
+	for ms in 10 40 120; do
+		python3 -c '
+import os, signal, subprocess, sys, time
+p = subprocess.Popen(sys.argv[3:], stderr=subprocess.DEVNULL, preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (1, 2, 15)])
+time.sleep(float(sys.argv[2]) / 1000)
+p.send_signal(getattr(signal, "SIG" + sys.argv[1]))
+t = time.time()
+r = p.wait()
+if r < 0 and time.time() - t < 5 and -r == getattr(signal, "SIG" + sys.argv[1]): print("signal")
+elif r == 0: print("done")
+else: print("status", r, time.time() - t)' $s $ms unpack -q "$img" "$T/u/dir" >"$T/how"
+		[ "$(cat "$T/how")" != done ] || rm -rf "$T/u/dir"
+		is "$(sed 's/^done$/signal/' "$T/how") $(ls -A "$T/u")" "signal " "unpack: SIG$s after $ms ms ends it by that signal, without residue"
+		rm -rf "$T/u/dir"
+	done
+done
+
+# a directory that is filled: what a kill leaves, the next run finishes or empties
+bad=''
+for ms in $moments; do
+	mkdir "$T/fill"
+	(cd "$T/fill" && killed $ms unpack -q "$img" .)
+	(cd "$T/fill" && unpack -q "$img" . 2>"$T/err") || bad="$bad $ms: $(cat "$T/err")"
+	"$tc" --no-root "$T/want" "$T/fill" >"$T/diff" 2>&1 || bad="$bad $ms: $(head -n 1 "$T/diff")"
+	rm -rf "$T/fill"
+done
+is "$bad" "" "unpack into .: the run after a kill ends with the whole tree"
+
+# -l: each layer directory whole or absent
+bad=''
+unpack -q -l "$img" "$T/lwant" >"$T/list"
+for ms in 5 20 40 80 150; do
+	killed $ms unpack -q -l "$img" "$T/ly"
+	for d in "$T/ly"/trusted/sha256-* "$T/ly"/user/sha256-*; do
+		[ -e "$d" ] || continue
+		"$tc" "$T/lwant/${d#"$T/ly/"}" "$d" >"$T/diff" 2>&1 || bad="$bad $ms: ${d##*/} in part"
+	done
+	unpack -q -l "$img" "$T/ly" >/dev/null 2>&1 || bad="$bad $ms: second run"
+	[ "$(ls -A "$T/ly"/*/)" = "$(ls -A "$T/lwant"/*/)" ] || bad="$bad $ms: $(ls -A "$T/ly"/*)"
+	rm -rf "$T/ly"
+done
+is "$bad" "" "unpack -l: every layer directory is whole or absent"
+rm -rf "$T/lwant"
+
+# ---- pull -o: the layout is valid at every moment, and a partial is resumed ----
+layer=$(jq -r '.layers[1].digest' "$img/blobs/sha256/${man#sha256:}")
+size=$(jq -r '.layers[1].size' "$img/blobs/sha256/${man#sha256:}")
+start_faultd f "{\"servers\":{\"A\":{\"repos\":{\"*\":\"$img\"}}},
+	\"rules\":[{\"path\":\"^/v2/slow/blobs/\",\"do\":{\"drip\":$((size * 3))}}]}"
+check() { # LAYOUT: all visible blobs are whole; index.json names only what is there
+	(cd "$1/blobs/sha256" 2>/dev/null || exit 0
+	for b in [0-9a-f]*; do
+		[ ! -e "$b" ] || [ "$(sha256sum <"$b" | cut -d' ' -f1)" = "$b" ] || { echo "wrong blob $b"; exit 1; }
+	done) || return
+	[ ! -e "$1/index.json" ] || jq -r '.manifests[].digest' "$1/index.json" >"$T/named" || { echo "index.json"; return 1; }
+	[ ! -e "$1/index.json" ] || for d in $(cat "$T/named"); do
+		for x in "$d" $(jq -r '.config.digest, .layers[].digest' "$1/blobs/sha256/${d#sha256:}"); do
+			[ -f "$1/blobs/sha256/${x#sha256:}" ] || { echo "no $x"; return 1; }
+		done
+	done
+}
+hit=0 bad='' second=''
+for ms in $moments 400 600; do
+	killed $ms pull -q -o "$T/l:x" "$addr/slow/app" && hit=$((hit + 1))
+	out=$(check "$T/l" 2>&1) || bad="$bad $ms: $out"
+	# every second layout stays, so that partials are met by the next kill
+	if [ $((ms % 2)) = 0 ]; then
+		pull -q -o "$T/l:x" "$addr/fast/app" 2>"$T/err" || second="$second $ms: $(cat "$T/err")"
+		out=$(check "$T/l" 2>&1) || second="$second $ms: $out"
+		[ "$(ls -A "$T/l/blobs/sha256" | grep -vc '^[0-9a-f]\{64\}$')" = 0 ] || second="$second $ms: $(ls -A "$T/l/blobs/sha256")"
+		rm -rf "$T/l"
+	fi
+done
+ok "pull -o: killed at work ($hit times)" test $hit -ge 5
+is "$bad" "" "pull -o: the layout is valid at every moment"
+is "$second" "" "pull -o: the second run succeeds and leaves no partial"
+rm -rf "$T/l"
+killed 200 pull -q -o "$T/l:x" "$addr/slow/app"
+: >"$T/f/log"
+run pull -q -o "$T/l:x" "$addr/again/app"
+rc_is 0 "pull -o: after a kill in the middle of a blob"
+ok "goes on with Range" jq -se 'any(.[]; .headers.range | tostring | test("bytes=[1-9]"))' "$T/f/log"
+ok "and is whole" check "$T/l"
+rm -rf "$T/l"
+
+# a partial whose bytes are wrong is found out and fetched from zero
+killed 200 pull -q -o "$T/l:x" "$addr/slow/app"
+for p in "$T"/l/blobs/sha256/.*; do
+	[ -f "$p" ] && [ -s "$p" ] && printf X | dd of="$p" bs=1 seek=10 conv=notrunc 2>/dev/null
+done
+run pull -q -o "$T/l:x" "$addr/again/app"
+rc_is 0 "pull -o: a damaged partial"
+ok "is fetched anew" check "$T/l"
+rm -rf "$T/l"
+
+# the pipe: a kill of the source leaves no tree
+mkdir "$T/p"
+for ms in 50 150; do
+	sh -c 'timeout -s KILL 0.$1 pull -q "$2" | unpack -q "$3" 2>"$4"; echo $? >"$5"' sh "$(printf %03d $ms)" "$addr/slow/app" "$T/p/dir" "$T/err" "$T/st" 2>/dev/null
+	like "$(cat "$T/st")" '^(65|66)$' "pull | unpack: the source is killed after $ms ms"
+	is "$(ls -A "$T/p")" "" "and no tree is left"
+done
+done_testing
