@@ -216,13 +216,19 @@ unit: $(UNIT)
 replay: $(REPLAY)
 fuzzers: $(FUZZ:%=$(O)/tests/fuzz/%)
 
+# Leaks are looked for in the unit tests and the fuzz targets only: an applet's end frees its memory.
+test-env = OCIBOX=$(abspath $(BIN)) BUILD=$(abspath $(O)) UBSAN_OPTIONS=print_stacktrace=1
+UNITS := $(if $(filter command,$(origin T)),,$(UNIT) $(REPLAY))
 check: $(BIN) $(UNIT) $(REPLAY)
-	$(Q)OCIBOX=$(abspath $(BIN)) BUILD=$(abspath $(O)) $(PROVE) $(T) $(if $(filter command,$(origin T)),,$(UNIT) $(REPLAY))
+	$(Q)bad=0; export $(test-env); \
+	$(if $(UNITS),ASAN_OPTIONS=detect_leaks=1 $(PROVE) $(UNITS) || bad=1;) \
+	ASAN_OPTIONS=detect_leaks=0 $(PROVE) $(T) || bad=1; \
+	exit $$bad
 
 asan:
 	$(Q)$(MAKE) FLAVOUR=asan all
 check-asan:
-	$(Q)ASAN_OPTIONS=$${ASAN_OPTIONS:-detect_leaks=0} $(MAKE) FLAVOUR=asan check
+	$(Q)$(MAKE) FLAVOUR=asan check
 
 fuzz-smoke:
 	$(Q)$(MAKE) FLAVOUR=fuzz fuzzers

@@ -51,8 +51,8 @@ for seed in 0x1 0x2 0x5; do
 	ok "make randconfig with KCONFIG_SEED=$seed builds" mk O=$o CONFIG=$o/.config
 	ok "and runs" $o/ocibox --version
 done
-rm $o/libcommon/main.o
-ok "and later builds need no network" unshare -rn make O=$o CONFIG=$o/.config
+rm "$o/libcommon/main.o"
+ok "and later builds need no network" unshare -rn make O="$o" CONFIG="$o/.config"
 for c in full fetch run initramfs; do
 	KCONFIG_CONFIG=$T/$c kconfig-conf --defconfig=configs/${c}_defconfig Kconfig >/dev/null 2>&1
 done
