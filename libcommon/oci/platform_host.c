@@ -58,7 +58,7 @@ static void host_arch(struct platform *p)
 {
 	int level = host_level();
 
-	strcpy(p->arch, "amd64");
+	snprintf(p->arch, sizeof(p->arch), "amd64");
 	if (level > 1)
 		snprintf(p->variant, sizeof(p->variant), "v%d", level);
 }
@@ -71,7 +71,7 @@ static void host_arch(struct platform *p)
 	struct utsname u;
 	char version = '7';
 
-	strcpy(p->arch, "arm");
+	snprintf(p->arch, sizeof(p->arch), "arm");
 	if (uname(&u) == 0) {
 		if (!strncmp(u.machine, "armv", 4) && u.machine[4] >= '5' && u.machine[4] <= '8')
 			version = u.machine[4];
@@ -86,17 +86,17 @@ static void host_arch(struct platform *p)
 static void host_arch(struct platform *p)
 {
 #if defined(__aarch64__)
-	strcpy(p->arch, "arm64");
+	snprintf(p->arch, sizeof(p->arch), "arm64");
 #elif defined(__i386__)
-	strcpy(p->arch, "386");
+	snprintf(p->arch, sizeof(p->arch), "386");
 #elif defined(__riscv) && __riscv_xlen == 64
-	strcpy(p->arch, "riscv64");
+	snprintf(p->arch, sizeof(p->arch), "riscv64");
 #elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
-	strcpy(p->arch, "ppc64le");
+	snprintf(p->arch, sizeof(p->arch), "ppc64le");
 #elif defined(__s390x__)
-	strcpy(p->arch, "s390x");
+	snprintf(p->arch, sizeof(p->arch), "s390x");
 #elif defined(__loongarch64)
-	strcpy(p->arch, "loong64");
+	snprintf(p->arch, sizeof(p->arch), "loong64");
 #else
 	struct utsname u;
 
@@ -110,6 +110,6 @@ static void host_arch(struct platform *p)
 void platform_host(struct platform *out)
 {
 	memset(out, 0, sizeof(*out));
-	strcpy(out->os, "linux");
+	snprintf(out->os, sizeof(out->os), "linux");
 	host_arch(out);
 }
