@@ -142,7 +142,6 @@ struct image_options {
 	const struct digest *digest; /* of the image, or NULL; it wins over tag */
 	bool verify;              /* hash what comes from a layout's disk too; a stream is always verified */
 	uint64_t spool_max;       /* bytes that may wait on disk; 0: 64 GiB */
-	struct json_limits json;
 };
 /* tag or digest select; neither: the only image of index.json, else E_NOT_FOUND that lists the names. Owns src. */
 int image_open_stream(struct stream *src, const struct image_options *o, struct image **out, struct err *e);

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An index.json may hold the tags of years; layers beyond some hundred cannot even be mounted. */
+enum { LAYERS_MAX = 4096, MANIFESTS_MAX = 65536 };
+
 static const char *const kind_names[] = { [DOC_INDEX] = "index", [DOC_MANIFEST] = "manifest" };
 
 static const struct {
@@ -127,14 +130,17 @@ static int decide_kind(const struct json *m[M_N], struct span carrier, struct do
 	return 0;
 }
 
-static int read_descriptors(const struct json *v, const char *what, struct descriptor **out,
-			    size_t *n, struct err *e)
+static int read_descriptors(const struct json *v, const char *what, size_t max,
+			    struct descriptor **out, size_t *n, struct err *e)
 {
 	size_t len = json_len(v);
 
 	/* an empty slice is null to Go's encoder */
 	if (!v || (!json_is_array(v) && !json_is_null(v)))
 		return err_set(e, E_FORMAT, "the document's \"%s\" is no array", what);
+	if (len > max)
+		return err_set(e, E_TOOBIG, "the document lists %zu %s; at most %zu are read", len, what,
+			       max);
 	if (json_is_null(v) || !len)
 		return 0;
 	*out = xcalloc(len, sizeof(**out));
@@ -157,7 +163,7 @@ static int read_manifest(const struct json *m[M_N], struct document *out, struct
 	r = descriptor_from_json(m[M_CONFIG], &out->config, e);
 	if (r < 0)
 		return err_prefix(e, "config"), r;
-	r = read_descriptors(m[M_LAYERS], "layers", &out->layers, &out->layers_n, e);
+	r = read_descriptors(m[M_LAYERS], "layers", LAYERS_MAX, &out->layers, &out->layers_n, e);
 	if (r < 0)
 		return r;
 	if (!out->media_type) {
@@ -184,8 +190,8 @@ static int parse(struct document *out, const char *media_type, const struct json
 	if (out->kind == DOC_MANIFEST)
 		r = read_manifest(m, out, e);
 	else
-		r = read_descriptors(m[M_MANIFESTS], "manifests", &out->manifests, &out->manifests_n,
-				     e);
+		r = read_descriptors(m[M_MANIFESTS], "manifests", MANIFESTS_MAX, &out->manifests,
+				     &out->manifests_n, e);
 	if (r < 0)
 		return r;
 	if (!out->media_type)

@@ -22,4 +22,8 @@ int layout_read_index(const struct layout *l, struct buf *out, struct err *e);
 void descriptor_write(struct json_out *o, const struct descriptor *d, const char *ref_name,
 		      const char *image_name);
 
+/* user_lookup() on the bytes of the two files. */
+int user_find(struct span passwd, struct span group, const char *spec, struct user *out,
+	      struct err *e);
+
 #endif

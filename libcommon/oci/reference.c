@@ -83,9 +83,6 @@ static bool repository_valid(struct span s)
 
 	if (!s.n)
 		return false;
-	/* span_cut sees no empty part behind the last slash */
-	if (s.p[s.n - 1] == '/')
-		return false;
 	while (span_cut(&s, '/', &part))
 		if (!path_component_valid(part))
 			return false;
