@@ -88,7 +88,7 @@ struct tar_entry {
 	struct tar_time mtime;
 	bool has_atime;
 	struct tar_time atime;
-	uint64_t size;         /* of the contents, sparse ones expanded; 0 for all but TAR_FILE (and hard links that carry data) */
+	uint64_t size;         /* of the contents, sparse ones expanded; 0 for all but TAR_FILE */
 	uint32_t dev_major, dev_minor;
 	const struct tar_xattr *xattrs; /* SCHILY.xattr.* and LIBARCHIVE.xattr.* (decoded) */
 	size_t xattrs_n;
