@@ -109,8 +109,9 @@ struct trust; /* CAs, client certificates, sessions: shared by all connections a
 struct trust *trust_open(const char *cacert, const char *cert_dir);
 void trust_close(struct trust *t);
 struct tls;
-/* verify false: any certificate will do. 0, or an error for CA files or client keys that cannot be read. */
-int tls_open(struct trust *trust, const struct origin *o, bool verify, struct tls **out, struct err *e);
+/* verify false: any certificate will do. client_certificate: ours may be shown, where one is kept for o and the server asks. 0, or an error for
+ * CA files or client keys that cannot be read. */
+int tls_open(struct trust *trust, const struct origin *o, bool verify, bool client_certificate, struct tls **out, struct err *e);
 void tls_close(struct tls *t);
 enum { TLS_IN_MAX = 64 << 10 }; /* a buffer for incoming bytes holds at least that */
 /* What is to be sent; tls_sent tells how much was. */
@@ -124,12 +125,12 @@ int tls_receive(struct tls *t, unsigned char *in, size_t n, size_t *used, struct
 /* Plaintext taken for sending; 0 while the handshake lasts or what is pending was not sent. */
 size_t tls_write(struct tls *t, struct span data);
 void tls_flush(struct tls *t);
-bool tls_ready(const struct tls *t);
+bool tls_ready(struct tls *t); /* the handshake is over */
 const char *tls_describe(const struct tls *t); /* "TLS 1.2, ECDHE-RSA-AES128-GCM-SHA256", for traces */
 
 /* ---- network.c, dial.c: connections, kept for the next request to the same origin ---------------------------------------------- */
 enum {
-	NET_GIVEN = 1,          /* the user named this host: no look at its addresses */
+	NET_GIVEN = 1,          /* the user named this host: no look at its addresses, and it may see our certificate */
 	NET_LOOPBACK_OK = 2,    /* the registry is loopback, so may be this one */
 	NET_ANY_CERTIFICATE = 4,
 	NET_FRESH = 8,          /* not a kept connection */

@@ -144,11 +144,11 @@ int connection_write(struct connection *c, struct span data, struct err *e)
 		n = tls_write(c->tls, data);
 		data = span_tail(data, n);
 		tls_flush(c->tls);
+		if (n == 0 && tls_pending(c->tls).n == 0)
+			return err_set(e, -EPIPE, "sending: the TLS connection is closed");
 		r = tls_send_pending(c, e);
 		if (r < 0)
 			return r;
-		if (n == 0 && tls_pending(c->tls).n == 0)
-			return err_set(e, -EPIPE, "sending: the TLS connection is closed");
 	}
 	return 0;
 }
@@ -261,12 +261,17 @@ static int tls_step(struct connection *c, struct span *data, struct err *e)
 {
 	size_t used;
 	ssize_t n;
-	int r = tls_receive(c->tls, c->buf + c->lo, c->hi - c->lo, &used, data, e);
-	int sent = tls_send_pending(c, r < 0 ? NULL : e);
+	int r = tls_send_pending(c, e);
 
+	if (r < 0)
+		return r;
+	r = tls_receive(c->tls, c->buf + c->lo, c->hi - c->lo, &used, data, e);
 	c->lo += used;
-	if (r <= 0 || sent < 0)
-		return r <= 0 ? r : sent;
+	if (r <= 0) {
+		/* the alert that tells the peer why */
+		tls_send_pending(c, NULL);
+		return r;
+	}
 	if (used)
 		return 1;
 	make_room(c);
@@ -306,14 +311,12 @@ static int handshake(struct connection *c, struct err *e)
 	uint64_t begin = clock_ms();
 	char text[ORIGIN_TEXT_MAX];
 	struct span data;
-	int r = tls_open(c->net->trust, &c->origin, !(c->flags & NET_ANY_CERTIFICATE), &c->tls, e);
+	int r = tls_open(c->net->trust, &c->origin, !(c->flags & NET_ANY_CERTIFICATE), c->flags & NET_GIVEN, &c->tls, e);
 
 	if (r < 0)
 		return r;
 	while (!tls_ready(c->tls)) {
-		r = tls_send_pending(c, &c->err);
-		if (r == 0)
-			r = tls_step(c, &data, &c->err);
+		r = tls_step(c, &data, &c->err);
 		if (r == 0)
 			r = err_set(&c->err, -ECONNRESET, "the connection was closed during the TLS handshake");
 		if (r < 0) {

@@ -12,7 +12,7 @@ void trust_close(struct trust *t)
 {
 }
 
-int tls_open(struct trust *trust, const struct origin *o, bool verify, struct tls **out, struct err *e)
+int tls_open(struct trust *trust, const struct origin *o, bool verify, bool client_certificate, struct tls **out, struct err *e)
 {
 	*out = NULL;
 	return err_set(e, E_UNSUPPORTED, "%s: built without TLS: https cannot be spoken", o->host);
@@ -46,7 +46,7 @@ void tls_flush(struct tls *t)
 {
 }
 
-bool tls_ready(const struct tls *t)
+bool tls_ready(struct tls *t)
 {
 	return false;
 }
