@@ -1,0 +1,258 @@
+/* JSON documents, read by jansson within limits that are checked before it sees them. */
+#include "libcommon/codec.h"
+#include "libcommon/codec/json_out.h"
+
+#include <jansson.h>
+/* Macros of the library; ours are functions on our own type. */
+#undef json_is_object
+#undef json_is_array
+#undef json_is_string
+#undef json_is_null
+
+static const json_t *value(const struct json *v)
+{
+	return (const json_t *)v;
+}
+
+static const struct json *wrap(const json_t *v)
+{
+	return (const struct json *)v;
+}
+
+/* ---- limits ---- */
+
+struct counter {
+	struct span text;
+	size_t i, values;
+	unsigned depth, deepest;
+};
+
+/* Past a string, whose first quote has been read. */
+static void pass_string(struct counter *c)
+{
+	while (c->i < c->text.n) {
+		unsigned char b = c->text.p[c->i++];
+		if (b == '"')
+			return;
+		if (b == '\\')
+			c->i++;
+	}
+}
+
+/*
+ * Counts what a parser would make of the text, well-formed or not, and stops as soon as it is too much: a value costs the library hundreds of
+ * times the bytes that it takes to write, so a small document can be a large tree.
+ */
+static void count(struct counter *c, size_t max_values, unsigned max_depth)
+{
+	bool in_word = false;
+
+	while (c->i < c->text.n && c->values <= max_values && c->deepest <= max_depth) {
+		unsigned char b = c->text.p[c->i++];
+		bool word = false;
+		switch (b) {
+		case '"':
+			c->values++;
+			pass_string(c);
+			break;
+		case '{':
+		case '[':
+			c->values++;
+			c->depth++;
+			c->deepest = MAX(c->deepest, c->depth);
+			break;
+		case '}':
+		case ']':
+			c->depth -= c->depth > 0;
+			break;
+		case ':':
+			/* What stood before it was a key. */
+			c->values -= c->values > 0;
+			break;
+		case ',':
+		case ' ':
+		case '\t':
+		case '\r':
+		case '\n':
+			break;
+		default:
+			c->values += !in_word;
+			word = true;
+		}
+		in_word = word;
+	}
+}
+
+int json_parse(struct span text, const struct json_limits *lim, struct json **doc, struct err *e)
+{
+	static const struct json_limits none;
+	json_error_t error;
+
+	*doc = NULL;
+	if (!lim)
+		lim = &none;
+	size_t max_bytes = lim->max_bytes ? lim->max_bytes : MIB(4);
+	size_t max_values = lim->max_values ? lim->max_values : 100000;
+	unsigned max_depth = lim->max_depth ? lim->max_depth : 64;
+	if (text.n > max_bytes)
+		return err_set(e, E_TOOBIG, "JSON of more than %zu bytes", max_bytes);
+	struct counter c = { .text = text };
+	count(&c, max_values, max_depth);
+	if (c.values > max_values)
+		return err_set(e, E_TOOBIG, "JSON of more than %zu values", max_values);
+	if (c.deepest > max_depth)
+		return err_set(e, E_TOOBIG, "JSON nested more than %u deep", max_depth);
+	*doc = (struct json *)json_loadb((const char *)(text.n ? text.p : (void *)""), text.n,
+					 JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	if (*doc)
+		return 0;
+	if (json_error_code(&error) == json_error_out_of_memory)
+		return -ENOMEM;
+	return err_set(e, E_FORMAT, "JSON: line %d, column %d: %s", error.line, error.column, quoted_str(error.text));
+}
+
+void json_free(struct json *doc)
+{
+	json_decref((json_t *)doc);
+}
+
+void json_freep(struct json **doc)
+{
+	json_free(*doc);
+}
+
+/* ---- look-ups ---- */
+
+const struct json *json_get(const struct json *v, const char *key)
+{
+	return wrap(json_object_get(value(v), key));
+}
+
+bool json_is_object(const struct json *v)
+{
+	return v && json_typeof(value(v)) == JSON_OBJECT;
+}
+
+bool json_is_array(const struct json *v)
+{
+	return v && json_typeof(value(v)) == JSON_ARRAY;
+}
+
+bool json_is_string(const struct json *v)
+{
+	return v && json_typeof(value(v)) == JSON_STRING;
+}
+
+bool json_is_null(const struct json *v)
+{
+	return v && json_typeof(value(v)) == JSON_NULL;
+}
+
+bool json_str(const struct json *v, struct span *out)
+{
+	if (!json_is_string(v))
+		return false;
+	*out = span_of(json_string_value(value(v)), json_string_length(value(v)));
+	return true;
+}
+
+const char *json_cstr(const struct json *v)
+{
+	return json_is_string(v) ? json_string_value(value(v)) : NULL;
+}
+
+bool json_i64(const struct json *v, int64_t *out)
+{
+	if (!v || json_typeof(value(v)) != JSON_INTEGER)
+		return false;
+	*out = json_integer_value(value(v));
+	return true;
+}
+
+bool json_bool(const struct json *v, bool dflt)
+{
+	if (v && json_typeof(value(v)) == JSON_TRUE)
+		return true;
+	return v && json_typeof(value(v)) == JSON_FALSE ? false : dflt;
+}
+
+size_t json_len(const struct json *v)
+{
+	return json_is_array(v) ? json_array_size(value(v)) : json_is_object(v) ? json_object_size(value(v)) : 0;
+}
+
+const struct json *json_at(const struct json *v, size_t i)
+{
+	return json_is_array(v) ? wrap(json_array_get(value(v), i)) : NULL;
+}
+
+bool json_next(const struct json *v, void **it, struct span *key, const struct json **val)
+{
+	json_t *object = (json_t *)value(v);
+
+	if (!json_is_object(v))
+		return false;
+	*it = *it ? json_object_iter_next(object, *it) : json_object_iter(object);
+	if (!*it)
+		return false;
+	*key = span_of(json_object_iter_key(*it), json_object_iter_key_len(*it));
+	*val = wrap(json_object_iter_value(*it));
+	return true;
+}
+
+/* ---- a parsed value, written again ---- */
+
+static int add_text(const char *p, size_t n, void *arg)
+{
+	buf_add(arg, p, n);
+	return 0;
+}
+
+static void put_object(struct json_out *o, const struct json *v)
+{
+	void *it = NULL;
+	struct span key;
+	const struct json *member;
+
+	json_begin(o, '{');
+	while (json_next(v, &it, &key, &member)) {
+		json_key_span(o, key);
+		json_put(o, member);
+	}
+	json_end(o, '}');
+}
+
+void json_put(struct json_out *o, const struct json *v)
+{
+	struct span s = { 0 };
+
+	switch (v ? json_typeof(value(v)) : JSON_NULL) {
+	case JSON_OBJECT:
+		put_object(o, v);
+		break;
+	case JSON_ARRAY:
+		json_begin(o, '[');
+		for (size_t i = 0; i < json_len(v); i++)
+			json_put(o, json_at(v, i));
+		json_end(o, ']');
+		break;
+	case JSON_STRING:
+		json_str(v, &s);
+		json_put_str(o, s);
+		break;
+	case JSON_INTEGER:
+		json_put_i64(o, json_integer_value(value(v)));
+		break;
+	case JSON_REAL:
+		json_out_separate(o);
+		json_dump_callback(value(v), add_text, &o->b, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+		break;
+	case JSON_TRUE:
+	case JSON_FALSE:
+		json_put_bool(o, json_bool(v, false));
+		break;
+	case JSON_NULL:
+		json_put_null(o);
+		break;
+	}
+}
