@@ -308,6 +308,10 @@ relink-kit: $(O)/ocibox.debug
 	$(Q)tar -C $(O) -czf $(O)/ocibox-relink.tar.gz ocibox-relink
 	@echo "  DONE    $(O)/ocibox-relink.tar.gz"
 
+# Compares with other tools; BENCH="pull unpack" names what.
+bench: $(BIN)
+	$(Q)OCIBOX=$(abspath $(BIN)) tests/bench/run $(BENCH)
+
 .PHONY: clean mrproper help
 # Keeps the libraries; mrproper does not.
 clean:
