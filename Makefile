@@ -308,9 +308,9 @@ relink-kit: $(O)/ocibox.debug
 	$(Q)tar -C $(O) -czf $(O)/ocibox-relink.tar.gz ocibox-relink
 	@echo "  DONE    $(O)/ocibox-relink.tar.gz"
 
-# Compares with other tools; BENCH="pull unpack" names what.
+# Compares with other tools.
 bench: $(BIN)
-	$(Q)OCIBOX=$(abspath $(BIN)) tests/bench/run $(BENCH)
+	$(Q)tests/bench/run $(abspath $(BIN))
 
 .PHONY: clean mrproper help
 # Keeps the libraries; mrproper does not.
