@@ -161,6 +161,32 @@ int tmp_unlinked(int dirfd);
 /* Turns "prefix" into a name that does not exist yet, "prefixXXXXXX" with random letters. */
 void tmp_name(const char *prefix, char *out, size_t n);
 
+/* ---- staging: a directory that appears whole or not at all -------------------------------------------------------------------------------
+ *
+ * Filled in a hidden 0700 sibling of DIR and renamed; where DIR is a mount point, the working directory or in a parent that cannot be written, in a
+ * hidden directory inside DIR whose entries are moved up at the end. The hidden name is the same for every run and locked while one is at work: what a
+ * killed run left is emptied and used again. */
+struct staging {
+	int fd;       /* to be filled */
+	int holder;   /* the directory that holds the hidden one: DIR's parent, or DIR */
+	int lock;     /* the hidden directory */
+	bool inside;  /* holder is DIR */
+	char *name;   /* of DIR in holder, unless inside */
+	char *hidden; /* its name in holder */
+};
+/* DIR must be new or empty: E_EXISTS. Links in path are followed. */
+int staging_open(const char *path, struct staging *s, struct err *e);
+/* DIR appears, with the mode, owner and times that s->fd has been given. */
+int staging_commit(struct staging *s, bool sync, struct err *e);
+void staging_discard(struct staging *s); /* removes what was staged, if it still is */
+void staging_close(struct staging *s);
+
+/* ---- guard: a process that cleans up after one that does the work ----------------------------------------------------------------------
+ *
+ * Forks. 1 in the child, which is killed when the parent dies. In the parent 0, when the child has ended: *status is its wait status, and *signo the
+ * signal (HUP, INT, QUIT, TERM) that asked to end, on which the child was killed, or 0. -errno. Before the first thread. */
+int guard_fork(int *status, int *signo);
+
 /* ---- spool: unlinked files under TMPDIR (else /var/tmp, /tmp) that hold what comes too early ------------------------------- */
 /* True where the directory exists and is no memory file system. */
 bool spool_dir_is_disk(void);

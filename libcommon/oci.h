@@ -191,6 +191,7 @@ struct apply_options {
 	uint64_t max_entries;               /* of all layers; 0: none */
 	unsigned max_depth;                 /* components of a path; 0: 4096 */
 	bool one_thread;                    /* no helper threads */
+	const atomic_bool *stop;            /* NULL, or: another thread asks to give up (-ECANCELED) */
 };
 /* What was left out or changed, for the applet to tell. */
 struct apply_stats {
@@ -201,20 +202,31 @@ struct apply_stats {
 enum apply_form {
 	APPLY_MERGED,          /* whiteouts delete */
 	APPLY_OVERLAY_TRUSTED, /* one directory a layer: char 0:0, trusted.overlay.opaque */
-	APPLY_OVERLAY_USER,    /* one directory a layer: user.overlay.whiteout / user.overlay.opaque */
+	APPLY_OVERLAY_USER,    /* one directory a layer: char 0:0, user.overlay.opaque */
 };
 struct apply;
 /* A run of layers into the directory rootfd (which must be empty at first). e must outlive it. */
 int apply_open(int rootfd, enum apply_form form, const struct apply_options *o, struct apply **out, struct err *e);
-/* For the overlay forms: the directories of the layers below, topmost first, from which implied parents and link targets are copied. */
-void apply_set_lowers(struct apply *a, const int *lowers, size_t n);
-/* One layer: blob is the compressed stream (closed by the caller); checked against *diff_id where that is not NULL; the diff_id seen goes to *seen. */
+/* For the overlay forms: the directories of the layers below, topmost first, from which implied parents and link targets are copied. Before they are
+ * looked at first, wait(arg, e) is called (NULL: they are whole already). */
+void apply_set_lowers(struct apply *a, const int *lowers, size_t n, int (*wait)(void *arg, struct err *e), void *arg);
+/* One layer: blob is the compressed stream, which it owns; checked against *diff_id where that is not NULL; the diff_id seen goes to *seen. */
 int apply_layer(struct apply *a, struct stream *blob, enum compression c, const struct digest *diff_id, struct digest *seen);
 /* Directory times and modes, last. Then the tree is whole. */
 int apply_finish(struct apply *a);
 const struct apply_stats *apply_stats(const struct apply *a);
 void apply_close(struct apply *a);
 void apply_closep(struct apply **a);
+
+/* All layers of an image into the empty directory rootfd. */
+int unpack_merged(struct image *img, int rootfd, const struct apply_options *o, struct apply_stats *stats, struct err *e);
+/* Each layer as store/sha256-<chain_id>, those that are missing; their names, topmost first, are added to names. Each appears by rename under a
+ * lock; two at once where the image has random access. max_total and max_entries count for each layer. */
+int unpack_layers(struct image *img, int store, enum apply_form form, const struct apply_options *o, bool sync, struct strs *names,
+		  struct apply_stats *stats, struct err *e);
+void layers_clean(int store); /* removes partial layers that no process is at */
+/* The form that we may write below dirfd: trusted for the system's root, else user. */
+enum apply_form overlay_form(int dirfd);
 
 /* ---- the OCI runtime bundle's config.json (image-spec conversion.md; runtime-spec config.md) -------------------------------------- */
 /* Looks names of User up in rootfd's etc/passwd and etc/group. Appends the JSON. rootless: with the host mapping of ids as given. */

@@ -1,0 +1,65 @@
+/* A process that waits for one that does the work, so that whatever ends the work can be cleaned up after. */
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libcommon/io.h"
+
+static void end_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGQUIT);
+	sigaddset(set, SIGTERM);
+}
+
+static int wait_child(pid_t child, int *status)
+{
+	while (waitpid(child, status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+int guard_fork(int *status, int *signo)
+{
+	sigset_t set, before;
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	pid_t self = getpid();
+	end_signals(&set);
+	sigaddset(&set, SIGCHLD);
+	/* One that ignores its children cannot wait for them. */
+	sigaction(SIGCHLD, &dfl, NULL);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	pid_t child = fork();
+	if (child < 0) {
+		int r = -errno;
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		return r;
+	}
+	if (child == 0) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != self)
+			_exit(71);
+		return 1;
+	}
+	*signo = 0;
+	for (;;) {
+		int s = sigwaitinfo(&set, NULL);
+		if (s < 0)
+			continue;
+		if (s != SIGCHLD) {
+			*signo = s;
+			kill(child, SIGKILL);
+			return wait_child(child, status);
+		}
+		pid_t got = waitpid(child, status, WNOHANG);
+		if (got == child)
+			return 0;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+	}
+}

@@ -1,0 +1,202 @@
+/* A run of layers into a directory: the pipeline, and what each kind of entry asks for. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/oci/apply.h"
+
+int apply_open(int rootfd, enum apply_form form, const struct apply_options *o, struct apply **out, struct err *e)
+{
+	struct apply *a = xcalloc(1, sizeof(*a));
+	a->rootfd = rootfd;
+	a->form = form;
+	a->o = *o;
+	a->e = e;
+	a->euid = geteuid();
+	a->egid = getegid();
+	a->dirs.fd = a->made.runs.fd = -1;
+	for (size_t i = 0; i < ARRAY_LEN(a->parents); i++)
+		a->parents[i].fd = -1;
+	int r = random_bytes(a->made.key, sizeof(a->made.key));
+	if (r < 0) {
+		free(a);
+		return err_set(e, r, "random bytes: %s", err_word(r));
+	}
+	*out = a;
+	return 0;
+}
+
+void apply_set_lowers(struct apply *a, const int *lowers, size_t n, int (*wait)(void *arg, struct err *e), void *arg)
+{
+	a->lowers = lowers;
+	a->lowers_n = n;
+	a->lowers_wait = wait;
+	a->lowers_arg = arg;
+}
+
+void apply_close(struct apply *a)
+{
+	if (!a)
+		return;
+	writer_stop(a);
+	apply_forget(a);
+	spill_release(&a->dirs);
+	made_release(&a->made);
+	buf_release(&a->path);
+	buf_release(&a->parent_path);
+	buf_release(&a->parent_canon);
+	free(a);
+}
+
+void apply_closep(struct apply **a)
+{
+	apply_close(*a);
+}
+
+const struct apply_stats *apply_stats(const struct apply *a)
+{
+	return &a->st;
+}
+
+static bool is_excluded(const struct apply *a)
+{
+	for (const char *const *glob = a->o.exclude; glob && *glob; glob++)
+		if (glob_excludes(*glob, buf_span(&a->path)))
+			return true;
+	return false;
+}
+
+static int put_marker(struct apply *a, enum marker m)
+{
+	if (m == MARKER_IGNORED)
+		return 0;
+	int r = writer_drain(a);
+	if (r == 0)
+		r = apply_parent(a);
+	if (r < 0)
+		return r;
+	return m == MARKER_OPAQUE ? apply_opaque(a) : apply_whiteout(a);
+}
+
+static int put_entry(struct apply *a, const struct tar_entry *e, struct tar *t)
+{
+	int r = apply_parent(a);
+	if (r == 0 && writer_holds(a, made_key(&a->made, a->parent->ino, span_str(apply_base(a)))))
+		r = writer_drain(a);
+	if (r < 0)
+		return r;
+	switch (e->type) {
+	case TAR_FILE:
+		return apply_put_file(a, e, t);
+	case TAR_DIR:
+		return apply_put_dir(a, e);
+	case TAR_SYMLINK:
+		return apply_put_symlink(a, e);
+	case TAR_HARDLINK:
+		return apply_put_hardlink(a, e);
+	case TAR_CHAR:
+	case TAR_BLOCK:
+	case TAR_FIFO:
+		return apply_put_node(a, e);
+	}
+	return apply_fail(a, E_FORMAT, "an entry of an unknown type");
+}
+
+static int apply_entry(struct apply *a, const struct tar_entry *e, struct tar *t)
+{
+	enum marker m = MARKER_NONE;
+	if (a->o.stop && atomic_load_explicit(a->o.stop, memory_order_relaxed))
+		return -ECANCELED;
+	if (a->o.max_entries && a->st.entries >= a->o.max_entries)
+		return err_set(a->e, E_TOOBIG, "%s: the image has more than %llu entries (--max-entries)", quoted(e->name),
+			       (unsigned long long)a->o.max_entries);
+	a->st.entries++;
+	a->implied_mtime = e->mtime;
+	int r = apply_name(a, e->name);
+	if (r < 0)
+		return r;
+	if (!a->path.n)
+		return apply_put_root(a, e);
+	if (is_excluded(a)) {
+		a->st.excluded++;
+		return 0;
+	}
+	r = apply_marker(a, &m);
+	if (r < 0)
+		return r;
+	return m == MARKER_NONE ? put_entry(a, e, t) : put_marker(a, m);
+}
+
+static int apply_tar(struct apply *a, struct stream *src)
+{
+	_cleanup_(tar_closep) struct tar *t = tar_open(src, &a->o.tar, a->e);
+	const struct tar_entry *e;
+	int r;
+	while ((r = tar_next(t, &e)) > 0) {
+		r = apply_entry(a, e, t);
+		if (r < 0)
+			break;
+	}
+	int drained = writer_drain(a);
+	return r < 0 ? r : drained;
+}
+
+static int check_diff_id(struct apply *a, struct stream *hashed, const struct digest *want, struct digest *seen)
+{
+	char wanted[DIGEST_TEXT_MAX], got[DIGEST_TEXT_MAX];
+	struct digest d = { .alg = want ? want->alg : HASH_SHA256 };
+	int r = stream_drain(hashed);
+	if (r < 0)
+		return err_set(a->e, r, "%s", err_word(r));
+	stream_hash_final(hashed, d.v);
+	if (seen)
+		*seen = d;
+	if (want && !digest_eq(&d, want))
+		return err_set(a->e, E_DIGEST, "the uncompressed layer hashes to %s, its diff_id is %s", digest_text(&d, got),
+			       digest_text(want, wanted));
+	return 0;
+}
+
+int apply_layer(struct apply *a, struct stream *blob, enum compression c, const struct digest *diff_id, struct digest *seen)
+{
+	bool threads = !a->o.one_thread;
+	_cleanup_(stream_closep) struct stream *s = blob;
+	/* Hashing the blob, inflating, and hashing and writing what comes out each have a thread. */
+	if (threads && c != COMPRESSION_NONE)
+		s = stream_readahead(s, 0);
+	s = stream_decompress(s, c, &a->o.decompress, a->e);
+	if (threads)
+		s = stream_readahead(s, 0);
+	s = stream_hash(s, diff_id ? diff_id->alg : HASH_SHA256);
+	int r = apply_tar(a, s);
+	if (r == 0)
+		r = check_diff_id(a, s, diff_id, seen);
+	if (r < 0 && a->e->code == 0)
+		err_set(a->e, r, "%s", err_word(r));
+	if (a->layer)
+		made_clear(&a->made);
+	a->layer++;
+	return r;
+}
+
+int apply_finish(struct apply *a)
+{
+	int r = 0;
+	writer_stop(a);
+	if (a->form != APPLY_MERGED && !a->root_seen)
+		r = overlay_root(a);
+	if (r == 0 && !a->root_seen) {
+		a->root_uid = a->euid;
+		a->root_gid = a->egid;
+		a->root_mode = 0755;
+	}
+	if (r == 0)
+		r = apply_replay_dirs(a);
+	if (r < 0)
+		return r;
+	buf_clear(&a->path);
+	if ((a->root_uid != a->euid || a->root_gid != a->egid || a->o.same_owner) &&
+	    apply_owner(a, &(struct node){ .fd = a->rootfd }, a->root_uid, a->root_gid) < 0)
+		return a->e->code;
+	return fchmod(a->rootfd, a->root_mode) < 0 ? apply_fail_errno(a, "cannot set its mode") : 0;
+}

@@ -1,0 +1,236 @@
+/* Names of an archive, cleaned, and the open directories into which they lead. */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/oci/apply.h"
+
+int apply_fail(struct apply *a, int code, const char *what)
+{
+	const char *name = a->path.n ? quoted(buf_span(&a->path)) : "/";
+	return err_set(a->e, code, "%s: %s", name, what ? what : err_word(code));
+}
+
+int apply_fail_errno(struct apply *a, const char *what)
+{
+	int code = -errno;
+	const char *name = a->path.n ? quoted(buf_span(&a->path)) : "/";
+	return err_set(a->e, code, "%s: %s: %s", name, what, err_word(code));
+}
+
+/* Appends the components of name without ".", with ".." cut off at the root; lexical: ".." takes away what is before it. */
+static int clean(struct apply *a, struct span name, bool lexical)
+{
+	unsigned depth = 0, max = a->o.max_depth ? a->o.max_depth : 4096;
+	size_t real = 0; /* components that are no ".." */
+	struct span part;
+	buf_clear(&a->path);
+	a->base = 0;
+	a->dotdot = false;
+	while (span_cut(&name, '/', &part)) {
+		if (part.n == 0 || span_is(part, "."))
+			continue;
+		if (span_is(part, "..")) {
+			if (!real)
+				continue;
+			if (lexical) {
+				a->path.n = a->base ? a->base - 1 : 0;
+				size_t slash = span_rfind(buf_span(&a->path), '/');
+				a->base = slash == a->path.n ? 0 : slash + 1;
+				real--;
+				depth--;
+				continue;
+			}
+			a->dotdot = true;
+		} else {
+			real++;
+		}
+		if (part.n > 255)
+			return apply_fail(a, -ENAMETOOLONG, NULL);
+		if (++depth > max)
+			return err_set(a->e, E_TOOBIG, "%s…: more than %u directories deep (--max-depth)", quoted(buf_span(&a->path)), max);
+		if (a->path.n)
+			buf_addc(&a->path, '/');
+		a->base = a->path.n;
+		buf_add_span(&a->path, part);
+	}
+	return 0;
+}
+
+int apply_name(struct apply *a, struct span name)
+{
+	struct span last = name;
+	int r = clean(a, name, false);
+	if (r < 0 || !a->dotdot)
+		return r;
+	/* "a/.." names no entry of its own: it is what it says. */
+	last = span_tail(buf_span(&a->path), a->base);
+	return span_is(last, "..") ? clean(a, name, true) : 0;
+}
+
+const char *apply_base(const struct apply *a)
+{
+	return a->path.n ? (const char *)a->path.p + a->base : "";
+}
+
+static struct span parent_of(const struct apply *a)
+{
+	return span_of(a->path.p, a->base ? a->base - 1 : 0);
+}
+
+void parent_unref(struct parent *p)
+{
+	if (p && --p->refs == 0)
+		fd_close(steal_fd(&p->fd));
+}
+
+void apply_forget(struct apply *a)
+{
+	parent_unref(a->parent);
+	a->parent = NULL;
+}
+
+static void remember(struct apply *a, int fd, const struct stat *st, struct span path)
+{
+	apply_forget(a);
+	struct parent *p = a->parents;
+	while (p->refs)
+		p++;
+	/* A directory of another group, or with setgid, may hand that group to what is made in it. */
+	*p = (struct parent){ .fd = fd, .refs = 1, .ino = st->st_ino, .own_gid = st->st_gid == a->egid };
+	a->parent = p;
+	a->parent_stale = false;
+	buf_clear(&a->parent_path);
+	buf_add_span(&a->parent_path, path);
+}
+
+void apply_enter(struct apply *a, int fd, const struct stat *st)
+{
+	buf_clear(&a->parent_canon);
+	if (a->path.n == 0 || !a->dotdot)
+		remember(a, fd, st, buf_span(&a->path));
+	else
+		fd_close(fd);
+}
+
+/* A directory that no entry announced: 0755, ours, with the time of the entry that needs it. */
+static int make_implied(struct apply *a, int at, const char *name, struct span path)
+{
+	if (mkdirat(at, name, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	struct stat st;
+	int r = fstat(fd, &st) < 0 ? -errno : 0;
+	if (r == 0)
+		r = apply_note_dir(a, path, &(struct dir_note){ .ino = st.st_ino, .mtime = a->implied_mtime });
+	if (r < 0) {
+		fd_close(fd);
+		return r;
+	}
+	a->st.dirs++;
+	return fd;
+}
+
+/* Makes what is missing of the directories of path; the last one's descriptor. */
+static int make_parents(struct apply *a, struct span path)
+{
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+	_cleanup_(fd_closep) int at = -1;
+	struct span rest = path, part;
+	bool missing = false;
+	while (rest.p && span_cut(&rest, '/', &part)) {
+		_cleanup_(freep) char *name = span_dup(part);
+		if (text.n)
+			buf_addc(&text, '/');
+		buf_add_span(&text, part);
+		int fd = -ENOENT;
+		if (!missing)
+			fd = walk_open(a->rootfd, buf_str(&text), O_PATH | O_DIRECTORY, 0);
+		if (fd == -ENOENT) {
+			missing = true;
+			fd = make_implied(a, at < 0 ? a->rootfd : at, name, buf_span(&text));
+		}
+		if (fd < 0)
+			return fd;
+		fd_close(at);
+		at = fd;
+	}
+	return steal_fd(&at);
+}
+
+static int open_merged(struct apply *a, struct span path)
+{
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+	buf_add_span(&text, path);
+	int fd = walk_open(a->rootfd, path.n ? buf_str(&text) : ".", O_PATH | O_DIRECTORY, 0);
+	if (fd != -ENOENT)
+		return fd;
+	if (!a->dotdot)
+		return make_parents(a, path);
+	/* "a/../x" where there is no a: the name says where it belongs. */
+	_cleanup_(freep) char *name = span_dup(buf_span(&a->path));
+	int r = clean(a, span_str(name), true);
+	return r < 0 ? r : make_parents(a, parent_of(a));
+}
+
+static void use_canon(struct apply *a)
+{
+	if (!a->parent_canon.n)
+		return;
+	_cleanup_(freep) char *base = xstrdup(apply_base(a));
+	buf_clear(&a->path);
+	buf_add_span(&a->path, buf_span(&a->parent_canon));
+	if (!span_is(buf_span(&a->path), "."))
+		buf_addc(&a->path, '/');
+	else
+		buf_clear(&a->path);
+	a->base = a->path.n;
+	buf_adds(&a->path, base);
+	a->dotdot = false;
+}
+
+int apply_parent(struct apply *a)
+{
+	struct span path = parent_of(a);
+	if (a->parent && !a->parent_stale && span_eq(path, buf_span(&a->parent_path))) {
+		use_canon(a);
+		return 0;
+	}
+	_cleanup_(freep) char *raw = span_dup(path);
+	buf_clear(&a->parent_canon);
+	int fd = a->form == APPLY_MERGED ? open_merged(a, path) : overlay_parent(a, path);
+	if (fd == -ENOTDIR)
+		return apply_fail(a, E_FORMAT, "its parent is not a directory");
+	if (fd < 0)
+		return err_set(a->e, fd, "%s: cannot open its directory: %s", quoted(buf_span(&a->path)), err_word(fd));
+	struct stat st;
+	if (fstat(fd, &st) < 0) {
+		fd_close(fd);
+		return apply_fail_errno(a, "fstat");
+	}
+	remember(a, fd, &st, span_str(raw));
+	use_canon(a);
+	return 0;
+}
+
+int apply_target(struct apply *a, struct span target, int *fd, struct buf *text, const char **name)
+{
+	buf_clear(text);
+	buf_add_span(text, target);
+	if (a->form != APPLY_MERGED)
+		return overlay_link_target(a, fd, text, name);
+	struct span last;
+	int r = walk_parent(a->rootfd, buf_str(text), fd, &last);
+	if (r < 0)
+		return r;
+	/* Trailing slashes are not part of it. */
+	if (last.p >= text->p && last.p < text->p + text->n) {
+		text->n = (size_t)(last.p - text->p) + last.n;
+		*name = buf_str(text) + (text->n - last.n);
+	} else {
+		*name = ".";
+	}
+	return 0;
+}
