@@ -7,6 +7,8 @@ need make gcc readelf kconfig-conf
 [ "${BUILD##*/}" = native ] || skip_all "only for the usual build (make check)"
 cd "$top" || exit 1
 unset MAKEFLAGS MAKELEVEL MAKEOVERRIDES
+MACHINE=$(uname -m)
+export MACHINE
 mk() { make --no-print-directory "$@"; }
 
 # --- the binary
