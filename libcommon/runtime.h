@@ -55,13 +55,20 @@ struct container_mount {
 	bool optional;
 };
 enum seccomp_choice { SECCOMP_DEFAULT, SECCOMP_UNCONFINED };
+struct cap_sets {
+	uint64_t bounding, effective, permitted, inheritable, ambient; /* bits of CAP_ numbers */
+};
+struct container_rlimit {
+	int resource;        /* RLIMIT_ */
+	uint64_t soft, hard; /* UINT64_MAX: none; clamped where they cannot be raised */
+};
 struct container {
+	const char *label;         /* whose messages pid 1 writes; NULL: ns-run */
 	/* what it runs on: rootfs, or lowers with upper */
 	const char *rootfs;
 	const char *const *lowers; /* topmost first, NULL-terminated; NULL: rootfs */
 	const char *upper;         /* DIR with diff and work; NULL: a tmpfs */
 	unsigned ns;               /* enum ns_flags that are new */
-	bool use_id_maps;
 	struct id_maps id_maps;    /* with NS_USER */
 	const char *hostname;
 	bool read_only;            /* the root */
@@ -70,9 +77,16 @@ struct container {
 	/* the process */
 	const char *const *argv;   /* argv[0] searched in PATH of env, inside */
 	const char *const *envp;
-	const char *cwd;           /* made where it is missing, unless that is refused */
+	bool default_env;          /* PATH, HOME, HOSTNAME (and TERM with tty) are added where envp lacks them */
+	const char *cwd;           /* made where it is missing, unless that is refused; NULL: / */
+	const char *user_spec;     /* looked up in the root (user_lookup); NULL: user as it stands */
 	struct user user;          /* ids inside */
-	uint64_t caps;             /* bit set of CAP_ numbers: bounding, effective, permitted */
+	uint64_t caps;             /* bounding; for uid 0 effective and permitted as well */
+	const struct cap_sets *cap_sets; /* NULL: made of caps */
+	const struct container_rlimit *rlimits;
+	size_t rlimits_n;
+	bool has_umask;
+	uint32_t umask;            /* 022 unless has_umask */
 	bool no_new_privs;
 	enum seccomp_choice seccomp;
 	bool tty;                  /* a new pty, our standard input in raw mode while it runs */
@@ -99,5 +113,13 @@ int container_run(const struct container *c, struct err *e);
 #define CAPS_DEFAULT 0x00000000a80425fbULL
 int cap_from_name(const char *name, uint64_t *mask);
 const char *cap_name(unsigned cap); /* "CAP_CHOWN" or NULL */
+
+/* ---- what people write, as docker and podman spell it (E_USAGE with a text) ---------------------------------------------------- */
+/* SRC:DST[:ro,…] and DST[:size=SIZE,…]: spec is cut in place, m points into it. */
+int volume_parse(char *spec, struct container_mount *m, struct err *e);
+int tmpfs_parse(char *spec, struct container_mount *m, struct err *e);
+/* NAME=VALUE, or NAME with the value that caller (an environment) has; a file of such lines, with # comments. */
+int env_add(const char *word, const char *const *caller, struct strs *env, struct err *e);
+int env_add_file(struct span text, const char *const *caller, struct strs *env, struct err *e);
 
 #endif

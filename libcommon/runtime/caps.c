@@ -51,3 +51,41 @@ uint64_t caps_effective(void)
 		return 0;
 	return d[0].effective | (uint64_t)d[1].effective << 32;
 }
+
+int caps_bound(uint64_t bounding)
+{
+	/* Beyond the last capability that the kernel has: EINVAL. */
+	for (unsigned cap = 0; cap < 64; cap++) {
+		if (bounding >> cap & 1)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
+			return errno == EINVAL ? 0 : -errno;
+	}
+	return 0;
+}
+
+int caps_set(const struct cap_sets *sets)
+{
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct now[2], d[2];
+
+	if (syscall(SYS_capget, &h, now))
+		return -errno;
+	for (unsigned i = 0; i < 2; i++) {
+		/* What this kernel, or whoever started us, does not have cannot be given on. */
+		d[i].permitted = (uint32_t)(sets->permitted >> 32 * i) & now[i].permitted;
+		d[i].effective = (uint32_t)(sets->effective >> 32 * i) & d[i].permitted;
+		d[i].inheritable = (uint32_t)(sets->inheritable >> 32 * i) & now[i].permitted;
+	}
+	if (syscall(SYS_capset, &h, d))
+		return -errno;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) && errno != EINVAL)
+		return -errno;
+	for (unsigned cap = 0; cap < 64 && sets->ambient >> cap; cap++) {
+		if (!(sets->ambient >> cap & 1))
+			continue;
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0))
+			return -errno;
+	}
+	return 0;
+}

@@ -1,0 +1,137 @@
+/*
+ * container_run(): a process in new namespaces that makes its world and becomes pid 1, and one outside that waits for it.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libcommon/runtime/private.h"
+
+static const struct {
+	unsigned ns;
+	unsigned long flag;
+} flags[] = {
+	{ NS_USER, CLONE_NEWUSER }, { NS_PID, CLONE_NEWPID }, { NS_MOUNT, CLONE_NEWNS },
+	{ NS_UTS, CLONE_NEWUTS },   { NS_IPC, CLONE_NEWIPC }, { NS_NET, CLONE_NEWNET },
+	{ NS_CGROUP, CLONE_NEWCGROUP },
+};
+
+static unsigned long clone_flags(unsigned ns)
+{
+	unsigned long f = CLONE_NEWNS;
+
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		f |= ns & flags[i].ns ? flags[i].flag : 0;
+	return f;
+}
+
+/* Standard descriptors that are closed would be given to files of ours. */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd < 3);
+	fd_close(fd);
+}
+
+static _noreturn_ void inside(const struct container *c, struct shared *sh, int sync, int channel)
+{
+	struct setup s = {
+		.c = c, .sh = sh, .e = &sh->e, .last_us = c->step_times ? clock_us() : 0, .sync = sync,
+		.channel = channel, .root = -1, .proc = -1, .dev = -1, .sys = -1, .empty = -1, .console = -1,
+	};
+	int r = setup_run(&s);
+
+	err_set(&sh->e, r, "%s", err_word(r));
+	_exit(125);
+}
+
+static pid_t start(const struct container *c, struct shared *sh, int sync[2], int channel[2])
+{
+	unsigned long f = clone_flags(c->ns);
+	pid_t pid = (pid_t)syscall(SYS_clone, f | SIGCHLD, 0, 0, 0, 0);
+
+	/* An older kernel without this kind of namespace. */
+	if (pid < 0 && errno == EINVAL && (f & CLONE_NEWCGROUP))
+		pid = (pid_t)syscall(SYS_clone, (f & ~(unsigned long)CLONE_NEWCGROUP) | SIGCHLD, 0, 0, 0, 0);
+	if (pid)
+		return pid < 0 ? -errno : pid;
+	fd_close(sync[1]);
+	fd_close(channel[0]);
+	inside(c, sh, sync[0], channel[1]);
+}
+
+static int refused(const struct container *c, int r, struct err *e)
+{
+	if (c->ns & NS_USER)
+		return userns_refused(e, r);
+	return err_set(e, r, "cannot make the namespaces: %s%s", err_word(r),
+		       r == -EPERM ? " (--userns makes them as an ordinary user would)" : "");
+}
+
+/* The maps are ours to write; the process inside waits for them. */
+static int let_go(const struct container *c, pid_t child, int sync, struct err *e)
+{
+	int r = 0;
+
+	if (c->ns & NS_USER) {
+		r = userns_write_maps(child, &c->id_maps, e);
+		if (!r)
+			r = fd_write_all(sync, "", 1);
+	}
+	return r;
+}
+
+static int wait_for_it(const struct container *c, pid_t child, int channel)
+{
+	struct outside o = { .c = c, .child = child, .master = -1 };
+	int status;
+
+	if (!c->tty)
+		return outside_wait(&o);
+	o.master = pty_receive(channel);
+	status = o.master < 0 ? outside_wait(&o) : pty_relay(&o);
+	fd_close(o.master);
+	return status;
+}
+
+int container_run(const struct container *c, struct err *e)
+{
+	int sync[2] = { -1, -1 }, channel[2] = { -1, -1 };
+	struct shared *sh;
+	pid_t child;
+	int r;
+
+	fill_standard_fds();
+	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (sh == MAP_FAILED || pipe2(sync, O_CLOEXEC) ||
+	    (c->tty && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel)))
+		return err_set(e, -errno, "cannot start: %s", err_word(-errno));
+	outside_block_signals();
+	child = start(c, sh, sync, channel);
+	fd_close(sync[0]);
+	fd_close(channel[1]);
+	r = child < 0 ? refused(c, child, e) : let_go(c, child, sync[1], e);
+	if (r && child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	if (!r)
+		r = wait_for_it(c, child, channel[0]);
+	fd_close(sync[1]);
+	fd_close(channel[0]);
+	if (r >= 0 && sh->e.code)
+		r = err_set(e, sh->e.code, "%s", sh->e.text);
+	if (c->step_times && c->times)
+		*c->times = sh->times;
+	munmap(sh, sizeof(*sh));
+	return r;
+}

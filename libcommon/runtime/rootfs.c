@@ -1,0 +1,75 @@
+/*
+ * The container's root: attached where we are, entered by pivot_root(2), and the old one let go.
+ *
+ * It is attached over "/": that covers nothing for us (paths start below it) and needs no directory to mount on.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "libcommon/runtime/mnt.h"
+#include "libcommon/runtime/private.h"
+
+enum { NR_PIDFD_OPEN = 434 };
+
+int rootfs_attach(struct setup *s)
+{
+	const char *path = s->c->rootfs;
+	_cleanup_(mnt_release) struct mnt m = MNT_INIT;
+	int r;
+
+	/* What we mount must not come to light outside. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) && errno != EINVAL)
+		return err_set(s->e, -errno, "cannot make the mounts private: %s", err_word(-errno));
+	if (s->c->lowers)
+		return overlay_attach(s->c, &s->root, s->e);
+	r = mnt_bind(&m, AT_FDCWD, path, true, true, 0);
+	if (!r)
+		r = mnt_attach(&m, AT_FDCWD, "/", &s->root);
+	return r ? err_set(s->e, r, "%s: cannot mount the root: %s", quoted_str(path), err_word(r)) : 0;
+}
+
+/* From a chroot back to the root of our mount namespace, where pivot_root(2) works: without that, a program with
+ * CAP_SYS_CHROOT could walk out. */
+static int leave_chroot(void)
+{
+	_cleanup_(fd_closep) int self = (int)syscall(NR_PIDFD_OPEN, getpid(), 0);
+
+	if (self < 0)
+		self = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	return self < 0 || setns(self, CLONE_NEWNS) ? -errno : 0;
+}
+
+/* The initramfs cannot be pivoted away: it stays, covered, without the file systems that were mounted in it. */
+static int cover_initramfs(void)
+{
+	static const char *const dirs[] = { "/proc", "/sys", "/dev", "/run", "/tmp" };
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+		umount2(dirs[i], MNT_DETACH | UMOUNT_NOFOLLOW);
+	return chroot(".") || chdir("/") ? -errno : 0;
+}
+
+int rootfs_enter(struct setup *s)
+{
+	int r = 0;
+
+	if (fchdir(s->root))
+		return err_set(s->e, -errno, "cannot enter the root: %s", err_word(-errno));
+	if (syscall(SYS_pivot_root, ".", ".")) {
+		r = -errno;
+		if (r == -EINVAL && !leave_chroot() && !fchdir(s->root))
+			r = syscall(SYS_pivot_root, ".", ".") ? -errno : 0;
+		if (r == -EINVAL) {
+			r = cover_initramfs();
+			return r ? err_set(s->e, r, "cannot cover the old root: %s", err_word(r)) : 0;
+		}
+	}
+	if (r)
+		return err_set(s->e, r, "cannot change the root: %s", err_word(r));
+	if (umount2(".", MNT_DETACH) || chdir("/"))
+		return err_set(s->e, -errno, "cannot let go of the old root: %s", err_word(-errno));
+	return 0;
+}

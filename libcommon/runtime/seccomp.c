@@ -1,0 +1,51 @@
+/*
+ * Loading the default filter: the program that was computed when the binary was built, or, for other capabilities, one that is
+ * computed now.
+ */
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "libcommon/runtime/private.h"
+#include "libcommon/runtime/seccomp_profile.h"
+#include "libcommon/runtime/seccomp_builtin.h"
+#include "seccomp_programs.h"
+
+size_t filter_built_in(const struct seccomp_program **out)
+{
+	*out = seccomp_programs;
+	return ARRAY_LEN(seccomp_programs);
+}
+
+static int load(const struct sock_filter *program, int n, struct err *e)
+{
+	const struct sock_fprog p = { (unsigned short)n, (struct sock_filter *)program };
+
+	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p))
+		return 0;
+	if (errno == ENOSYS || errno == EINVAL)
+		return err_set(e, -ENOSYS, "this kernel has no system call filters (CONFIG_SECCOMP_FILTER); "
+					   "--security-opt seccomp=unconfined does without");
+	return err_set(e, -errno, "cannot load the filter of system calls: %s", err_word(-errno));
+}
+
+int filter_load(uint64_t caps, struct err *e)
+{
+	struct sock_filter *program;
+	int n, r;
+
+	for (size_t i = 0; i < ARRAY_LEN(seccomp_programs); i++)
+		if (seccomp_programs[i].caps == (caps & SECCOMP_RELEVANT_CAPS))
+			return load(seccomp_programs[i].code, seccomp_programs[i].n, e);
+	if (!CFG_SECCOMP_COMPUTE)
+		return err_set(e, E_UNSUPPORTED, "no filter of system calls for this set of capabilities was "
+						 "built in; add ALL, SYS_ADMIN or SYS_PTRACE only, or use "
+						 "--security-opt seccomp=unconfined");
+	program = xcalloc(SECCOMP_PROGRAM_MAX, sizeof(*program));
+	n = seccomp_compute_here(caps, program);
+	r = n < 0 ? err_set(e, n, "cannot compute the filter of system calls: %s", err_word(n))
+		  : load(program, n, e);
+	freep(&program);
+	return r;
+}

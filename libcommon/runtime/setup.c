@@ -1,0 +1,150 @@
+/*
+ * What the first process in the container does, in order, until it becomes pid 1's program.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "libcommon/runtime/mnt.h"
+#include "libcommon/runtime/private.h"
+
+void setup_step(struct setup *s, const char *name)
+{
+	struct container_times *t = &s->sh->times;
+	uint64_t now;
+
+	if (!s->c->step_times || t->n == ARRAY_LEN(t->step))
+		return;
+	now = clock_us();
+	t->step[t->n].name = name;
+	t->step[t->n++].us = (uint32_t)(now - s->last_us);
+	s->last_us = now;
+}
+
+/* In a new user namespace we are nobody until the maps are written; then root, without the caller's groups. */
+static int become_root(struct setup *s)
+{
+	char go;
+
+	if (!(s->c->ns & NS_USER))
+		return 0;
+	if (fd_read_full(s->sync, &go, 1) != 1)
+		_exit(125);
+	/* Some kernels let anybody make the namespace and give no power in it. */
+	if (!(caps_effective() >> 21 & 1))
+		return userns_refused(s->e, -EPERM);
+	if (syscall(SYS_setresgid, 0, 0, 0) || syscall(SYS_setresuid, 0, 0, 0))
+		return err_set(s->e, -errno, "cannot become root of the user namespace: %s",
+			       err_word(-errno));
+	return 0;
+}
+
+static int make_world(struct setup *s)
+{
+	const struct container *c = s->c;
+	int r;
+
+	umask(0);
+	if (c->hostname && sethostname(c->hostname, strlen(c->hostname)))
+		return err_set(s->e, -errno, "cannot set the host name: %s", err_word(-errno));
+	r = c->ns & NS_NET ? net_loopback_up() : 0;
+	if (r)
+		return err_set(s->e, r, "cannot bring the loopback interface up: %s", err_word(r));
+	setup_step(s, "loopback up");
+	r = rootfs_attach(s);
+	setup_step(s, "attach the root");
+	if (!r)
+		r = mounts_standard(s);
+	if (!r)
+		r = masks_apply(s);
+	setup_step(s, "mask paths");
+	if (!r)
+		r = mounts_wanted(s);
+	setup_step(s, "mount what is wanted");
+	return r;
+}
+
+/* If the process outside died before this was set, its pipe tells. */
+static void die_with_parent(const struct setup *s)
+{
+	struct pollfd p = { .fd = s->sync };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (poll(&p, 1, 0) > 0 && p.revents & POLLHUP)
+		_exit(125);
+}
+
+static int finish_root(struct setup *s)
+{
+	const struct container *c = s->c;
+	int r = rootfs_enter(s);
+
+	setup_step(s, "enter the root");
+	if (!r)
+		r = process_identity(s);
+	if (!r && c->tty)
+		r = pty_open(s);
+	if (!r)
+		r = process_cwd(s);
+	if (!r && c->read_only) {
+		r = mnt_set(s->root, MNT_RDONLY, false);
+		if (r)
+			err_set(s->e, r, "cannot make the root read-only: %s", err_word(r));
+	}
+	setup_step(s, "user, terminal, directory");
+	return r;
+}
+
+static int execute(struct setup *s, int pid1)
+{
+	const struct container *c = s->c;
+	static const char *const modes[] = { "--exec", "--exec-tty", "--init", "--init-tty" };
+	struct strs argv = { 0 };
+	static char *const no_env[] = { NULL };
+
+	strs_add(&argv, c->label ? c->label : "ns-run");
+	strs_add(&argv, modes[c->init * 2 + c->tty]);
+	for (const char *const *a = c->argv; *a; a++)
+		strs_add(&argv, *a);
+	/* Only standard descriptors go on (T41). */
+	sys_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	die_with_parent(s);
+	setup_step(s, "until exec");
+	syscall(SYS_execveat, pid1, "", argv.v, s->env.v ? s->env.v : no_env, AT_EMPTY_PATH);
+	return err_set(s->e, -errno, "cannot start pid 1: %s", err_word(-errno));
+}
+
+int setup_run(struct setup *s)
+{
+	const struct container *c = s->c;
+	int pid1, r;
+
+	r = become_root(s);
+	setup_step(s, "namespaces");
+	if (!r)
+		r = make_world(s);
+	if (!r)
+		r = finish_root(s);
+	if (r)
+		return r;
+	pid1 = pid1_open(s);
+	if (pid1 < 0)
+		return pid1;
+	if (c->tty)
+		r = pty_take(s);
+	/* A session keyring of its own: the caller's keys stay outside. Kernels without keys, and full quotas, are no reason to stop. */
+	syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
+	if (!r)
+		r = process_limits(c, s->e);
+	umask(c->has_umask ? c->umask : 022);
+	if (!r)
+		r = process_drop(s);
+	setup_step(s, "limits, ids, capabilities, filter");
+	return r ? r : execute(s, pid1);
+}
