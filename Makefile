@@ -136,7 +136,7 @@ ifneq ($(MACHINE),x86_64)
 CFLAGS := $(filter-out -fcf-protection=none,$(CFLAGS))
 endif
 LDFLAGS := -static-pie -L$(DEPS)/lib -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=none \
-	-Wl,--sort-section=alignment -Wl,-O1 $(if $(lto),$(lto) -Os)
+	-Wl,--sort-section=alignment -Wl,-O1 -Wl,-T,scripts/link.ld $(if $(lto),$(lto) -Os)
 # This linker leaves empty relocations behind where it removed sections, and takes them for some of code.
 ifeq ($(MACHINE),riscv64)
 LDFLAGS += -Wl,-z,notext
@@ -301,7 +301,7 @@ relink-kit: $(O)/ocibox.debug
 		$(DEPS)/lib/rcrt1.o $(DEPS)/lib/crti.o $(DEPS)/lib/crtn.o $(O)/ocibox-relink/
 	$(Q)printf '%s\n' '#!/bin/sh' '# Put your libseccomp.a here in place of the one that is here, and run this.' \
 		'set -e; cd "$$(dirname "$$0")"; gcc=$${CC:-$(REALGCC)}' \
-		'$$gcc -static-pie -nostartfiles -nodefaultlibs $(filter -Wl$(comma)%,$(LDFLAGS)) -s -o ocibox rcrt1.o crti.o \' \
+		'$$gcc -static-pie -nostartfiles -nodefaultlibs $(filter-out %.ld,$(filter -Wl$(comma)%,$(LDFLAGS))) -s -o ocibox rcrt1.o crti.o \' \
 		'	$(notdir $(MAINOBJ) $(APPOBJ)) libocibox.a -L. $(filter-out -lpthread,$(LDLIBS)) -lc \' \
 		'	"$$($$gcc -print-libgcc-file-name)" -lc crtn.o' >$(O)/ocibox-relink/relink
 	@chmod +x $(O)/ocibox-relink/relink
