@@ -1,6 +1,7 @@
 /* A run of layers into a directory: the pipeline, and what each kind of entry asks for. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libcommon/oci/apply.h"
@@ -179,6 +180,14 @@ int apply_layer(struct apply *a, struct stream *blob, enum compression c, const 
 	return r;
 }
 
+static int note_root(struct apply *a)
+{
+	struct stat st;
+	if (fstat(a->rootfd, &st) < 0)
+		return apply_fail_errno(a, "fstat");
+	return apply_note_dir(a, span_of("", 0), &(struct dir_note){ .ino = st.st_ino });
+}
+
 int apply_finish(struct apply *a)
 {
 	int r = 0;
@@ -189,6 +198,8 @@ int apply_finish(struct apply *a)
 		a->root_uid = a->euid;
 		a->root_gid = a->egid;
 		a->root_mode = 0755;
+		/* Not the time of day: the same image gives the same tree. */
+		r = note_root(a);
 	}
 	if (r == 0)
 		r = apply_replay_dirs(a);

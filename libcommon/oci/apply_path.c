@@ -54,6 +54,7 @@ static int clean(struct apply *a, struct span name, bool lexical)
 		a->base = a->path.n;
 		buf_add_span(&a->path, part);
 	}
+	buf_str(&a->path);
 	return 0;
 }
 
@@ -188,6 +189,7 @@ static void use_canon(struct apply *a)
 		buf_clear(&a->path);
 	a->base = a->path.n;
 	buf_adds(&a->path, base);
+	buf_str(&a->path);
 	a->dotdot = false;
 }
 
