@@ -24,9 +24,13 @@ static int endpoint_init(struct registry *r, struct endpoint *p, const char *dom
 	p->flags = NET_GIVEN | (any_certificate ? NET_ANY_CERTIFICATE : 0);
 	if (host_is_loopback(p->origin.host)) {
 		p->flags |= NET_LOOPBACK_OK;
-		p->probe = !plain_http;
+		p->probe = CFG_TLS && !plain_http;
+		if (!CFG_TLS) {
+			p->origin.https = false;
+			p->origin.port = p->has_port ? p->origin.port : 80;
+		}
 	}
-	if (p->origin.https && !p->probe && !CFG_TLS)
+	if (p->origin.https && !CFG_TLS)
 		return err_set(e, E_UNSUPPORTED, "built without TLS: only registries that speak plain HTTP can be reached (--plain-http)");
 	return 0;
 }
