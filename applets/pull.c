@@ -1,0 +1,410 @@
+/*
+ * pull - fetch an image from a registry
+ *
+ * config:
+ *   default y
+ *   select REGISTRY
+ *
+ * usage: pull [OPTION]... REFERENCE
+ * usage: pull [OPTION]... -o LAYOUT[:TAG] REFERENCE
+ *
+ * Writes the image that REFERENCE names to standard output as an image stream, or into an OCI image
+ * layout with -o. Every byte is checked against its digest; a stream in which a blob is wrong ends
+ * early, and into a layout nothing wrong gets.
+ *
+ * REFERENCE is [HOST[:PORT]/]PATH[:TAG][@DIGEST] with the usual defaults: alpine is
+ * docker.io/library/alpine:latest. A digest that is given is enforced.
+ *
+ * Credentials are taken from the first of these that has an entry for the repository: --creds-fd,
+ * --authfile, $REGISTRY_AUTH_FILE, $DOCKER_AUTH_CONFIG, $DOCKER_CONFIG/config.json,
+ * $XDG_RUNTIME_DIR/containers/auth.json (or /run/containers/UID/auth.json) and ~/.docker/config.json.
+ * In place of a file, a directory with a .dockerconfigjson serves, too. In a file the entry with the
+ * longest path wins; credential helpers are asked as docker does, and one that fails ends the pull.
+ *
+ * options:
+ *   -o, --output LAYOUT[:TAG]   write into an image layout, under TAG (default: the reference's).
+ *                               Blobs that it holds already are not fetched, and a pull that was
+ *                               ended goes on where it was
+ *   --platform OS/ARCH[/VARIANT]
+ *                               choose this platform (default: that of this machine)
+ *   --all-platforms             take an index with everything that it names
+ *   --jobs N                    fetch N blobs at a time (default: 4)
+ *   --digestfile FILE           write the digest of the manifest or index that was taken
+ *   --verify                    with -o: read and check blobs that the layout holds already
+ *   --sync                      with -o: make it last through a power failure
+ *   --progress auto|plain|json|none
+ *                               auto: draw on standard error if that is a terminal
+ *   --progress-fd N             write progress as JSON Lines to descriptor N
+ *
+ * registry:
+ *   --authfile FILE             credentials in the format of containers-auth.json(5)
+ *   --creds-fd N                read USER:PASSWORD from descriptor N, for REFERENCE's registry only
+ *   --auth-trace                tell which credential goes where, without the secret
+ *   --cacert FILE               trust the CAs in this PEM file instead of the system's
+ *   --cert-dir DIR              trust the *.crt files in DIR, too
+ *   --tls-verify=false          do not check certificates
+ *   --plain-http                speak HTTP without TLS, also to hosts that are not this one
+ *   --registries FILE           mirrors; a line is PREFIX MIRROR[/PATH]... [only]
+ *
+ * limits:
+ *   --spool-max SIZE            most bytes that wait in TMPDIR for their turn in the stream (default:
+ *                               256M; 0 where TMPDIR is missing or in memory)
+ *   --retries N                 further tries of a request that failed (default: 5)
+ *   --deadline TIME             give up after this time (default: none)
+ *   --min-rate SIZE             give up a transfer that is slower per second (default: 1k; 0: none)
+ *
+ * environment:
+ *   HTTPS_PROXY, HTTP_PROXY, NO_PROXY
+ *                               proxies, as curl has them
+ *   SSL_CERT_FILE               trusted CAs
+ *   TMPDIR                      where blobs wait that come too early (default: /var/tmp)
+ *
+ * exit status:
+ *   0    all went well
+ *   64   usage
+ *   65   bad data, or a wrong digest
+ *   66   no such image, tag or platform
+ *   69   the registry cannot be reached
+ *   73   the layout cannot be created or has no room
+ *   74   reading or writing failed
+ *   75   over the deadline or a rate; try later
+ *   76   the registry breaks the protocol
+ *   77   access denied
+ *
+ * examples:
+ *   pull debian:12 | unpack rootfs
+ *   pull --platform linux/arm64 -o images:app reg.example/app:1
+ *   pull --creds-fd 3 reg.example/app:1 3<secret | podman load
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/cli.h"
+#include "libcommon/registry.h"
+
+struct pull {
+	const char *reference_arg, *output, *digestfile, *registries, *platform;
+	struct reference reference;
+	struct credentials_options creds;
+	struct registry_options registry;
+	struct selection_options selection;
+	struct fetch_options fetch;
+	bool spool_given;
+	enum progress_mode progress_mode;
+	int progress_fd;
+
+	struct registry *r;
+	struct selection sel;
+	struct meter *meters;
+	struct progress *progress;
+};
+
+enum {
+	OPT_PLATFORM = CLI_OPT, OPT_ALL, OPT_JOBS, OPT_DIGESTFILE, OPT_VERIFY, OPT_SYNC, OPT_PROGRESS, OPT_PROGRESS_FD, OPT_AUTHFILE,
+	OPT_CREDS_FD, OPT_AUTH_TRACE, OPT_CACERT, OPT_CERT_DIR, OPT_TLS_VERIFY, OPT_PLAIN_HTTP, OPT_REGISTRIES, OPT_SPOOL_MAX,
+	OPT_RETRIES, OPT_DEADLINE, OPT_MIN_RATE,
+};
+
+static const struct option long_options[] = {
+	{ "output", required_argument, NULL, 'o' },
+	{ "platform", required_argument, NULL, OPT_PLATFORM },
+	{ "all-platforms", no_argument, NULL, OPT_ALL },
+	{ "jobs", required_argument, NULL, OPT_JOBS },
+	{ "digestfile", required_argument, NULL, OPT_DIGESTFILE },
+	{ "verify", no_argument, NULL, OPT_VERIFY },
+	{ "sync", no_argument, NULL, OPT_SYNC },
+	{ "progress", required_argument, NULL, OPT_PROGRESS },
+	{ "progress-fd", required_argument, NULL, OPT_PROGRESS_FD },
+	{ "authfile", required_argument, NULL, OPT_AUTHFILE },
+	{ "creds-fd", required_argument, NULL, OPT_CREDS_FD },
+	{ "auth-trace", no_argument, NULL, OPT_AUTH_TRACE },
+	{ "cacert", required_argument, NULL, OPT_CACERT },
+	{ "cert-dir", required_argument, NULL, OPT_CERT_DIR },
+	{ "tls-verify", optional_argument, NULL, OPT_TLS_VERIFY },
+	{ "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },
+	{ "registries", required_argument, NULL, OPT_REGISTRIES },
+	{ "spool-max", required_argument, NULL, OPT_SPOOL_MAX },
+	{ "retries", required_argument, NULL, OPT_RETRIES },
+	{ "deadline", required_argument, NULL, OPT_DEADLINE },
+	{ "min-rate", required_argument, NULL, OPT_MIN_RATE },
+	CLI_COMMON_OPTIONS,
+};
+
+static void trace(void *arg, const char *line)
+{
+	dprintf(STDERR_FILENO, "%s: %s\n", applet_name, line);
+}
+
+static _noreturn_ void fail(struct pull *p, int code, const struct err *e)
+{
+	progress_stop(steal_ptr(&p->progress));
+	die_err(p->reference_arg, code, e);
+}
+
+static void parse_options(struct pull *p, int argc, char **argv)
+{
+	int opt;
+
+	*p = (struct pull){
+		.creds.creds_fd = -1,
+		.registry = { .tls_verify = true, .retries = 5, .min_rate = 1024, .trace = trace },
+		.fetch = { .jobs = 4, .spool_max = MIB(256) },
+		.progress_fd = STDERR_FILENO,
+	};
+	platform_host(&p->selection.want);
+	while ((opt = cli_getopt(argc, argv, "o:", long_options)) != -1) {
+		switch (opt) {
+		case 'o': p->output = optarg; break;
+		case OPT_PLATFORM: p->selection.want = cli_platform(p->platform = optarg); break;
+		case OPT_ALL: p->selection.all_platforms = true; break;
+		case OPT_JOBS: p->fetch.jobs = (unsigned)cli_number("--jobs", optarg, 64); break;
+		case OPT_DIGESTFILE: p->digestfile = optarg; break;
+		case OPT_VERIFY: p->fetch.verify = true; break;
+		case OPT_SYNC: p->fetch.sync = true; break;
+		case OPT_PROGRESS: p->progress_mode = cli_progress_mode(optarg); break;
+		case OPT_PROGRESS_FD:
+			p->progress_fd = (int)cli_number("--progress-fd", optarg, INT32_MAX);
+			p->progress_mode = PROGRESS_JSON;
+			break;
+		case OPT_AUTHFILE: p->creds.authfile = optarg; break;
+		case OPT_CREDS_FD: p->creds.creds_fd = (int)cli_number("--creds-fd", optarg, INT32_MAX); break;
+		case OPT_AUTH_TRACE: p->registry.trace_auth = true; break;
+		case OPT_CACERT: p->registry.cacert = optarg; break;
+		case OPT_CERT_DIR: p->registry.cert_dir = optarg; break;
+		case OPT_TLS_VERIFY: p->registry.tls_verify = cli_bool("--tls-verify", optarg); break;
+		case OPT_PLAIN_HTTP: p->registry.plain_http = true; break;
+		case OPT_REGISTRIES: p->registries = optarg; break;
+		case OPT_SPOOL_MAX: p->fetch.spool_max = cli_size("--spool-max", optarg); p->spool_given = true; break;
+		case OPT_RETRIES: p->registry.retries = (unsigned)cli_number("--retries", optarg, 1000); break;
+		case OPT_DEADLINE: p->registry.deadline_ms = cli_duration_ms("--deadline", optarg); break;
+		case OPT_MIN_RATE: p->registry.min_rate = cli_size("--min-rate", optarg); break;
+		}
+	}
+	if (argc - optind != 1)
+		die(64, optind < argc ? "more than one reference (try --help)" : "no reference (try --help)");
+	p->reference_arg = argv[optind];
+	if (!p->fetch.jobs)
+		die(64, "--jobs: 0 is too few");
+	if (!p->spool_given && !spool_dir_is_disk())
+		p->fetch.spool_max = 0;
+	p->registry.trace_requests = cli_debug;
+	p->fetch.deadline_ms = p->registry.deadline_ms;
+}
+
+/* ---- the image's own word about its platform ----------------------------------------------------------------------- */
+
+/* raw is the config; what an index said was chosen by, so that a config that says otherwise is only told. */
+static void check_platform(struct pull *p, struct buf *raw)
+{
+	_cleanup_(config_release) struct config config = { 0 };
+	const char *type = p->sel.manifest->config.media_type;
+	char have[100], want[100];
+	struct err e = { 0 };
+
+	if (strcmp(type, MEDIA_OCI_CONFIG) && strcmp(type, MEDIA_DOCKER_CONFIG))
+		return;
+	int r = config_parse(raw, &config, &e);
+	if (r < 0) {
+		err_prefix(&e, "config");
+		fail(p, r, &e);
+	}
+	if (!*config.platform.arch || platform_match(&p->selection.want, &config.platform))
+		return;
+	platform_text(&config.platform, have);
+	platform_text(&p->selection.want, want);
+	if (!p->platform || p->sel.has_platform || p->selection.all_platforms) {
+		warn("%s: its config says that it is for %s, not %s", p->reference_arg, have, want);
+		return;
+	}
+	err_set(&e, E_NOT_FOUND, "the image is for %s, not %s", have, want);
+	fail(p, E_NOT_FOUND, &e);
+}
+
+/* ---- standard output ----------------------------------------------------------------------------------------------- */
+
+static void write_stream(struct pull *p)
+{
+	_cleanup_(sink_closep) struct sink *out = sink_from_fd(STDOUT_FILENO, false);
+	_cleanup_(freep) char *name = NULL;
+	struct image_writer_options o = { .docs = (const struct document *const *)p->sel.docs,
+					  .docs_n = p->sel.docs_n, .manifest = p->sel.manifest };
+	struct image_writer *w;
+	struct err e = { 0 };
+
+	if (p->reference.tag)
+		o.ref_name = name = xasprintf("%s/%s:%s", p->reference.domain, p->reference.repository, p->reference.tag);
+	int r = image_writer_open(out, &o, &w, &e);
+	if (r < 0)
+		fail(p, r, &e);
+	struct fetch *f = fetch_open(p->r, p->sel.blobs, p->sel.blobs_n, &p->fetch);
+	for (size_t i = 0; i < p->sel.blobs_n; i++) {
+		const struct descriptor *d = &p->sel.blobs[i];
+		_cleanup_(stream_closep) struct stream *s = NULL;
+		char text[DIGEST_TEXT_MAX];
+
+		fetch_next(f, &s, &e);
+		if (i == 0 && p->sel.manifest) {
+			struct buf raw = BUF_INIT, copy = BUF_INIT;
+
+			r = stream_read_all(s, DOC_CONFIG_MAX, &raw);
+			if (!r) {
+				buf_add_span(&copy, buf_span(&raw));
+				check_platform(p, &copy);
+				stream_close(s);
+				s = stream_from_buf(&raw);
+			}
+		}
+		if (!r)
+			r = image_writer_blob(w, d, s, &e);
+		if (r < 0) {
+			err_set(&e, r, "%s: %s", digest_text(&d->digest, text), err_word(r));
+			fail(p, r, &e);
+		}
+	}
+	fetch_close(f);
+	r = image_writer_close(w, true, &e);
+	if (!r)
+		r = sink_flush(out);
+	if (r < 0)
+		fail(p, r, &e);
+}
+
+/* ---- a layout ------------------------------------------------------------------------------------------------------ */
+
+static int read_config(struct pull *p, const struct layout *l, struct err *e)
+{
+	_cleanup_(buf_release) struct buf raw = BUF_INIT;
+	_cleanup_(fd_closep) int fd = layout_blob_open(l, &p->sel.blobs[0], e);
+	int r = fd < 0 ? fd : fd_read_all(fd, DOC_CONFIG_MAX, &raw);
+
+	if (!r)
+		check_platform(p, &raw);
+	return r;
+}
+
+static void write_layout(struct pull *p)
+{
+	size_t colon = span_find(span_str(p->output), ':');
+	_cleanup_(freep) char *path = xstrndup(p->output, colon);
+	const char *tag = p->output[colon] ? p->output + colon + 1 : p->reference.tag;
+	_cleanup_(layout_close) struct layout l = { 0 };
+	const struct selection *sel = &p->sel;
+	struct fetch_options rest = p->fetch;
+	struct err e = { 0 };
+
+	int r = layout_open(path, true, &l, &e);
+	if (r < 0)
+		fail(p, r, &e);
+	layout_clean(&l);
+	/* the config alone first: it may say that this is not the image that was wanted */
+	size_t first = sel->manifest ? 1 : 0;
+	if (first)
+		r = fetch_to_layout(p->r, &l, sel->blobs, 1, &p->fetch, &e);
+	if (first && !r)
+		r = read_config(p, &l, &e);
+	rest.meters += first;
+	if (!r)
+		r = fetch_to_layout(p->r, &l, sel->blobs + first, sel->blobs_n - first, &rest, &e);
+	for (size_t i = sel->docs_n; !r && i > 0; i--)
+		r = layout_write_blob(&l, &sel->docs[i - 1]->digest, buf_span(&sel->docs[i - 1]->raw), p->fetch.sync, &e);
+	if (!r)
+		r = layout_set_tag(&l, tag, sel->top, p->fetch.sync, &e);
+	if (r < 0)
+		fail(p, r, &e);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------------------------- */
+
+static void start_progress(struct pull *p)
+{
+	size_t n = p->sel.blobs_n;
+
+	p->fetch.meters = p->meters = xcalloc(n ? n : 1, sizeof(*p->meters));
+	for (size_t i = 0; i < n; i++) {
+		char text[DIGEST_TEXT_MAX];
+
+		snprintf(p->meters[i].name, sizeof(p->meters[i].name), "%.*s", 19,
+			 digest_text(&p->sel.blobs[i].digest, text));
+		p->meters[i].total = p->sel.blobs[i].size;
+	}
+	if (CFG_PROGRESS)
+		p->progress = progress_start(p->progress_mode, p->progress_fd, p->meters, n);
+}
+
+static void summary(const struct pull *p, uint64_t began)
+{
+	char digest[DIGEST_TEXT_MAX], size[16], there[48] = "";
+	uint64_t bytes = 0, ms = clock_ms() - began;
+	size_t had = 0, layers = p->sel.layers_n;
+
+	for (size_t i = 0; i < p->sel.blobs_n; i++) {
+		bytes += p->sel.blobs[i].size;
+		had += p->meters[i].state == METER_EXISTS;
+	}
+	if (had)
+		snprintf(there, sizeof(there), " (%zu already there)", had);
+	say("%s: %s %zu layer%s, %s in %u.%u s%s", p->reference_arg, digest_text(&p->sel.top->digest, digest), layers,
+	    layers == 1 ? "" : "s", num_human(bytes, size), (unsigned)(ms / 1000), (unsigned)(ms % 1000 / 100), there);
+}
+
+static void write_digestfile(struct pull *p)
+{
+	_cleanup_(buf_release) struct buf line = BUF_INIT;
+	size_t slash = span_rfind(span_str(p->digestfile), '/'), n = strlen(p->digestfile);
+	_cleanup_(freep) char *dir = slash < n ? xstrndup(p->digestfile, slash + 1) : xstrdup(".");
+	_cleanup_(fd_closep) int fd = -1;
+	char text[DIGEST_TEXT_MAX];
+	struct stat st;
+	int r;
+
+	buf_addf(&line, "%s\n", digest_text(&p->sel.top->digest, text));
+	if (stat(p->digestfile, &st) == 0 && !S_ISREG(st.st_mode)) {
+		fd = open(p->digestfile, O_WRONLY | O_CLOEXEC);
+		r = fd < 0 ? -errno : fd_write_all(fd, line.p, line.n);
+	} else {
+		fd = dir_open(AT_FDCWD, dir);
+		r = fd < 0 ? fd : file_replace(fd, p->digestfile + (slash < n ? slash + 1 : 0), buf_span(&line), 0644, false);
+	}
+	if (r < 0)
+		die_err(quoted_str(p->digestfile), r, NULL);
+}
+
+int pull_main(int argc, char **argv)
+{
+	uint64_t began = clock_ms();
+	struct pull p;
+	struct err e = { 0 };
+
+	parse_options(&p, argc, argv);
+	int r = reference_parse(p.reference_arg, &p.reference, &e);
+	if (r < 0)
+		die_err(quoted_str(p.reference_arg), r, &e);
+	if (!p.output)
+		cli_need_stdout_not_tty();
+	p.creds.creds_domain = p.reference.domain;
+	r = credentials_open(&p.creds, &p.registry.credentials, &e);
+	if (!r && p.registries)
+		r = mirrors_open(p.registries, &p.registry.mirrors, &e);
+	if (r < 0)
+		die_err(NULL, r, &e);
+	r = registry_open(&p.reference, &p.registry, &p.r, &e);
+	if (!r)
+		r = registry_select(p.r, &p.reference, &p.selection, &p.sel, &e);
+	if (r < 0)
+		fail(&p, r, &e);
+	start_progress(&p);
+	if (p.output)
+		write_layout(&p);
+	else
+		write_stream(&p);
+	progress_stop(p.progress);
+	if (p.digestfile)
+		write_digestfile(&p);
+	summary(&p, began);
+	registry_close(p.r);
+	credentials_close(p.registry.credentials);
+	mirrors_close(p.registry.mirrors);
+	return 0;
+}
