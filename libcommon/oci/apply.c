@@ -172,6 +172,11 @@ int apply_layer(struct apply *a, struct stream *blob, enum compression c, const 
 	int r = apply_tar(a, s);
 	if (r == 0)
 		r = check_diff_id(a, s, diff_id, seen);
+	/* What is wrong with the blob matters, not where in the archive it showed. */
+	if (r < 0 && r == stream_error(s) && (r == E_DIGEST || r == E_SIZE) && span_starts(span_str(a->e->text), "tar: ")) {
+		err_clear(a->e);
+		err_set(a->e, r, "%s", err_word(r));
+	}
 	if (r < 0 && a->e->code == 0)
 		err_set(a->e, r, "%s", err_word(r));
 	if (a->layer)

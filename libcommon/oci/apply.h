@@ -131,6 +131,8 @@ int apply_xattrs(struct apply *a, const struct node *n, const struct tar_entry *
 int apply_clear_xattrs(struct apply *a, int fd, const struct tar_entry *e);
 int apply_times(struct apply *a, const struct node *n, const struct tar_entry *e);
 uint32_t apply_mode(struct apply *a, const struct tar_entry *e); /* with setid bits as the options have it */
+/* An ACL could not be set, for reason r: the error, or 0 where the options let it go. */
+int apply_acl_failed(struct apply *a, const struct node *n, int r, struct span acl, const char *name);
 int xattr_set(const struct node *n, const char *name, struct span value);
 /* Counts a failure that the options ignore and remembers the first. */
 void apply_count(struct apply *a, uint64_t *counter);
@@ -165,8 +167,10 @@ struct file_job {
 	uint32_t uid, gid;
 	struct timespec *times; /* two */
 };
-/* Makes the file and gives it owner and mode; -EEXIST where there is something. The descriptor, or -errno. chown_failed: ignored failure. */
+/* Makes the file and gives it its owner; -EEXIST where there is something. The descriptor, or -errno. chown_failed: ignored failure. */
 int file_create(const struct apply *a, const struct file_job *j, bool *chown_failed);
+/* After the contents, since a new owner and, in a user namespace, every write takes setuid and setgid away. */
+int file_seal(const struct apply *a, const struct file_job *j, int fd, bool chown_failed);
 int apply_put_file(struct apply *a, const struct tar_entry *e, struct tar *t);
 int apply_put_symlink(struct apply *a, const struct tar_entry *e);
 int apply_put_hardlink(struct apply *a, const struct tar_entry *e);

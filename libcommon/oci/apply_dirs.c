@@ -209,10 +209,10 @@ static int replay_acl(struct apply *a, struct replay *rp, int fd, uint64_t ino)
 	set64_add(&rp->acls, ino);
 	if (fsetxattr(fd, "system.posix_acl_default", rp->value.p, rp->value.n, 0) == 0)
 		return 0;
-	if (!a->o.ignore_xattr)
-		return replay_fail(a, rp, "cannot set its default ACL (--no-xattrs, --ignore-failed=xattr)");
-	apply_count(a, &a->st.xattrs_failed);
-	return 0;
+	int r = -errno;
+	buf_clear(&a->path);
+	buf_add_span(&a->path, buf_span(&rp->path));
+	return apply_acl_failed(a, &(struct node){ .fd = fd }, r, buf_span(&rp->value), "system.posix_acl_default");
 }
 
 static int replay_one(struct apply *a, struct replay *rp, const struct dir_record *rec)

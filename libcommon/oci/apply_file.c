@@ -94,11 +94,15 @@ int file_copy(int fd, struct stream *src, uint64_t size, bool holes)
 	}
 }
 
+static mode_t lent_mode(const struct apply *a, const struct file_job *j)
+{
+	return (j->mode & 0777) | (a->o.defer_modes ? 0600 : 0);
+}
+
 int file_create(const struct apply *a, const struct file_job *j, bool *chown_failed)
 {
-	mode_t lent = (j->mode & 0777) | (a->o.defer_modes ? 0600 : 0);
 	_cleanup_(fd_closep) int fd =
-		openat(j->parent->fd, j->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, lent);
+		openat(j->parent->fd, j->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, lent_mode(a, j));
 	if (fd < 0)
 		return -errno;
 	if (a->o.same_owner && (j->uid != a->euid || j->gid != a->egid || !j->parent->own_gid) && fchown(fd, j->uid, j->gid) < 0) {
@@ -106,11 +110,14 @@ int file_create(const struct apply *a, const struct file_job *j, bool *chown_fai
 			return -errno;
 		*chown_failed = true;
 	}
-	/* A new owner takes setuid and setgid away. Not setid for one who should not have it. */
-	mode_t mode = *chown_failed ? j->mode & 01777 : j->mode;
-	if (mode != lent && fchmod(fd, mode) < 0)
-		return -errno;
 	return steal_fd(&fd);
+}
+
+int file_seal(const struct apply *a, const struct file_job *j, int fd, bool chown_failed)
+{
+	/* Not setid for one who should not have it. */
+	mode_t mode = chown_failed ? j->mode & 01777 : j->mode;
+	return mode != lent_mode(a, j) && fchmod(fd, mode) < 0 ? -errno : 0;
 }
 
 int apply_mark(struct apply *a, const char *name)
@@ -150,7 +157,7 @@ static int check_budget(struct apply *a, const struct tar_entry *e)
 	return 0;
 }
 
-static int create_or_replace(struct apply *a, const struct file_job *j)
+static int create_or_replace(struct apply *a, struct file_job *j)
 {
 	bool chown_failed = false;
 	int fd = file_create(a, j, &chown_failed);
@@ -160,8 +167,10 @@ static int create_or_replace(struct apply *a, const struct file_job *j)
 			return r;
 		fd = file_create(a, j, &chown_failed);
 	}
-	if (chown_failed)
+	if (chown_failed) {
 		apply_count(a, &a->st.owners_failed);
+		j->mode &= 01777;
+	}
 	if (fd == -EINVAL && a->o.same_owner)
 		return err_set(a->e, fd, "%s: cannot give it to %u:%u: no such ids here (--no-same-owner, --ignore-failed=owner)",
 			       quoted(buf_span(&a->path)), j->uid, j->gid);
@@ -204,6 +213,9 @@ int apply_put_file(struct apply *a, const struct tar_entry *e, struct tar *t)
 	r = e->size ? file_copy(fd, data, e->size, a->o.sparse) : 0;
 	if (r < 0)
 		return stream_error(data) ? r : err_set(a->e, r, "%s: cannot write: %s", quoted(buf_span(&a->path)), err_word(r));
+	r = file_seal(a, &job, fd, false);
+	if (r < 0)
+		return apply_fail(a, r, "cannot set its mode");
 	r = file_xattrs(a, &(struct node){ .fd = fd }, e, job.mode);
 	if (r < 0)
 		return r;

@@ -132,6 +132,29 @@ static int xattr_failed(struct apply *a, int r, struct span name)
 		       why);
 }
 
+/* The permissions that an ACL's entry of that tag gives; 7 where there is none. */
+static unsigned acl_perm(struct span acl, unsigned tag)
+{
+	for (size_t i = 4; i + 8 <= acl.n; i += 8)
+		if (acl.p[i] == tag && acl.p[i + 1] == 0)
+			return acl.p[i + 2] & 7;
+	return 7;
+}
+
+int apply_acl_failed(struct apply *a, const struct node *n, int r, struct span acl, const char *name)
+{
+	enum { TAG_GROUP_OBJ = 4 };
+	struct stat st;
+	if (r != -EINVAL || a->o.same_owner)
+		return xattr_failed(a, r, span_str(name));
+	/* Ids that do not exist where all is the caller's: left out as owners are, and the group gets no more than it had. */
+	apply_count(a, &a->st.xattrs_failed);
+	unsigned group = acl_perm(acl, TAG_GROUP_OBJ);
+	if (strcmp(name, "system.posix_acl_access") != 0 || n->fd < 0 || fstat(n->fd, &st) < 0 || !(st.st_mode & 070 & ~(group << 3)))
+		return 0;
+	return fchmod(n->fd, st.st_mode & 07777 & ~(070 & ~(group << 3))) < 0 ? apply_fail_errno(a, "cannot set its mode") : 0;
+}
+
 static int put_xattr(struct apply *a, const struct node *n, const struct tar_xattr *x)
 {
 	unsigned char capability[20];
@@ -146,6 +169,8 @@ static int put_xattr(struct apply *a, const struct node *n, const struct tar_xat
 		r = capability_value(x->value, capability, &value);
 	if (r == 0)
 		r = xattr_set(n, name, value);
+	if (r < 0 && span_starts(x->name, "system.posix_acl_"))
+		return apply_acl_failed(a, n, r, value, name);
 	return r < 0 ? xattr_failed(a, r, x->name) : 0;
 }
 
@@ -178,7 +203,7 @@ static int put_acl(struct apply *a, const struct node *n, const struct tar_xattr
 	if (dflt)
 		return put_default_acl(a, n, buf_span(&value));
 	r = xattr_set(n, "system.posix_acl_access", buf_span(&value));
-	return r < 0 ? xattr_failed(a, r, x->name) : 0;
+	return r < 0 ? apply_acl_failed(a, n, r, buf_span(&value), "system.posix_acl_access") : 0;
 }
 
 int apply_xattrs(struct apply *a, const struct node *n, const struct tar_entry *e, bool dir)

@@ -72,6 +72,8 @@ static int write_item(const struct apply *a, struct batch *b, struct item *it)
 	if (fd < 0)
 		return fd;
 	int r = it->size ? fd_write_all(fd, b->bytes + it->data, it->size) : 0;
+	if (r == 0)
+		r = file_seal(a, &job, fd, it->chown_failed);
 	if (r == 0 && futimens(fd, it->ts) < 0)
 		r = -errno;
 	if (close(steal_fd(&fd)) < 0 && r == 0)
