@@ -48,6 +48,7 @@ static inline struct span stream_peek(struct stream *s);
 static inline void stream_skip(struct stream *s, size_t n)
 {
 	if (n)
+		if (n) /* the empty window may be NULL */
 		s->pos += n;
 	s->offset += n;
 }

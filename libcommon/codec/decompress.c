@@ -71,8 +71,9 @@ static size_t pull_or_fill(struct stream *s, unsigned char *out, size_t n)
 		return pull(s, out, n);
 	fill(s);
 	n = MIN(n, (size_t)(s->end - s->pos));
-	if (n)
-		memcpy(out, s->pos, n);
+	if (!n)
+		return 0;
+	memcpy(out, s->pos, n);
 	s->pos += n;
 	return n;
 }

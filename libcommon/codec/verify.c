@@ -168,8 +168,9 @@ static size_t verify_pull(struct stream *s, unsigned char *out, size_t n)
 	if (!v->open) {
 		verify_fill(s);
 		n = MIN(n, (size_t)(s->end - s->pos));
-		if (n)
-			memcpy(out, s->pos, n);
+		if (!n)
+			return 0;
+		memcpy(out, s->pos, n);
 		s->pos += n;
 		return n;
 	}
