@@ -18,6 +18,7 @@ struct entry {
 	char *value;                /* of Authorization, or NULL */
 	uint64_t born, renew_at;    /* clock_ms, of a token */
 	unsigned generation;
+	bool bare;                  /* credentials were looked for, and there are none */
 };
 
 struct auth {
@@ -117,7 +118,7 @@ static int look_up(struct auth *a, const char *domain, const char *repository, s
 }
 
 /* What may be sent to a realm: the registry's credentials where the realm is the registry's, else those that the user has for the realm. */
-static int look_up_for_realm(struct auth *a, const struct entry *en, const struct auth_target *t, const struct url *realm, struct credential *c,
+static int look_up_for_realm(struct auth *a, struct entry *en, const struct auth_target *t, const struct url *realm, struct credential *c,
 	struct err *e)
 {
 	int related = realm_check(t->origin, realm, e);
@@ -131,6 +132,7 @@ static int look_up_for_realm(struct auth *a, const struct entry *en, const struc
 		return 0;
 	}
 	r = look_up(a, en->domain, en->repository, c, e);
+	en->bare = r == 0;
 	if (r <= 0 || related)
 		return r;
 	credential_release(c);
@@ -227,7 +229,7 @@ static int token_ask(struct auth *a, struct entry *en, const struct http_request
 		return err_set(e, E_AUTH, "the token realm %s redirects, which is not followed (HTTP %u)", url_brief(u), x->res.status);
 	if (x->res.status / 100 != 2) {
 		*status = x->res.status;
-		r = exchange_fault(x, e);
+		r = exchange_fault(x, NULL, e);
 		err_prefix(e, "token realm %s", url_brief(u));
 		return r == E_NOT_FOUND ? E_AUTH : r;
 	}
@@ -377,6 +379,7 @@ static int answer_basic(struct auth *a, struct entry *en, const struct auth_targ
 	if (en->value || t->anonymous)
 		return 0;
 	r = look_up(a, en->domain, en->repository, &c, e);
+	en->bare = r == 0;
 	if (r <= 0)
 		return r;
 	if (!c.identity_token) {
@@ -419,4 +422,15 @@ int auth_challenged(struct auth *a, const struct auth_target *t, const struct ht
 	challenge_release(&c);
 	pthread_mutex_unlock(&en->lock);
 	return r;
+}
+
+bool auth_is_bare(struct auth *a, const struct auth_target *t)
+{
+	struct entry *en = entry_of(a, t);
+	bool bare;
+
+	pthread_mutex_lock(&en->lock);
+	bare = en->bare;
+	pthread_mutex_unlock(&en->lock);
+	return bare;
 }

@@ -21,6 +21,7 @@ struct blob {
 	uint64_t last_fault;     /* where it was then */
 	size_t shown;            /* bytes of x's window that are in ours */
 	char *etag;              /* a strong one, of the first response */
+	bool no_ranges;          /* the server cannot do them */
 	unsigned attempts, faults;
 	struct exchange *x;
 	struct err *e;
@@ -58,7 +59,7 @@ static int size_fault(const struct blob *b, uint64_t got, struct err *e)
 		(unsigned long long)b->size);
 }
 
-/* Whether the response holds the blob from b->at on, or all of it (then *skip); E_DIGEST where it is about another one. */
+/* Whether the response holds the blob from b->at on, or all of it (then *skip). */
 static int response_check(struct blob *b, const struct exchange *x, uint64_t *skip, struct err *e)
 {
 	struct span range = http_response_field(&x->res, "Content-Range", 0);
@@ -74,7 +75,7 @@ static int response_check(struct blob *b, const struct exchange *x, uint64_t *sk
 		if (total != UINT64_MAX && total != b->size)
 			return size_fault(b, total, e);
 		if (b->etag && etag && strcmp(b->etag, etag) != 0)
-			return E_DIGEST;
+			return err_set(e, E_PROTOCOL, "blob %.19s: it has another ETag now", b->digest);
 	} else {
 		*skip = b->at;
 		if (x->res.framing == HTTP_LENGTH && x->res.left != b->size)
@@ -96,15 +97,27 @@ static int blob_ask(struct blob *b, bool ranged, struct exchange **out, uint64_t
 	if (r < 0)
 		return r;
 	r = response_check(b, x, skip, e);
-	if (r == E_DIGEST && ranged) {
-		/* another copy of it, as its ETag tells: the digest says that it is the same, but then from the start */
-		exchange_close(steal_ptr(&x));
-		free(steal_ptr(&b->etag));
-		return blob_ask(b, false, out, skip, e);
-	}
 	if (r == 0)
 		*out = steal_ptr(&x);
 	return r;
+}
+
+/*
+ * Where a server cannot do ranges, or shows by its ETag that this is another copy of the blob, all of it is asked for and what is known passed
+ * over: the digest says that it is the same.
+ */
+static int blob_ask_range(struct blob *b, struct exchange **out, uint64_t *skip, struct err *e)
+{
+	struct err fault = { 0 };
+	int r = blob_ask(b, b->at > 0 && !b->no_ranges, out, skip, &fault);
+
+	if (r == E_PROTOCOL && b->at > 0 && !b->no_ranges) {
+		network_trace(&b->r->net, b->r->net.trace_requests, "blob: %s; asking for all of it", fault.text);
+		b->no_ranges = true;
+		free(steal_ptr(&b->etag));
+		return blob_ask(b, false, out, skip, e);
+	}
+	return r < 0 ? err_set(e, r, "%s", fault.text) : 0;
 }
 
 /* The rest of the blob from this endpoint, or else from the next. */
@@ -113,7 +126,7 @@ static int blob_open(struct blob *b, struct err *e)
 	for (;;) {
 		struct err fault = { 0 };
 		uint64_t skip = 0;
-		int r = blob_ask(b, b->at > 0, &b->x, &skip, &fault);
+		int r = blob_ask_range(b, &b->x, &skip, &fault);
 
 		if (r == 0) {
 			r = stream_discard(&b->x->body, skip);
@@ -137,6 +150,7 @@ static int blob_open(struct blob *b, struct err *e)
 			b->p++;
 		} while (b->p->dead && !endpoint_is_last(b->r, b->p));
 		b->attempts = endpoint_retries(b->r, b->p);
+		b->no_ranges = false;
 		free(steal_ptr(&b->etag));
 	}
 }
@@ -207,6 +221,8 @@ static void blob_fill(struct stream *s)
 
 	blob_settle(b);
 	w = blob_window(b);
+	if (w.n == 0)
+		return;
 	s->pos = w.p;
 	s->end = w.p + w.n;
 	b->shown = w.n;
@@ -224,10 +240,10 @@ static size_t blob_pull(struct stream *s, unsigned char *buf, size_t n)
 		struct span w = blob_window(b);
 
 		got = MIN(n, w.n);
-		if (got)
+		if (got) {
 			memcpy(buf, w.p, got);
-		if (got)
 			stream_skip(&b->x->body, got);
+		}
 	}
 	b->at += got;
 	return got;

@@ -12,7 +12,8 @@ enum { HEAD_STALL_MS = 60000, BODY_STALL_MS = 30000, DRAIN_MAX = 64 << 10, PULL_
 /* Drops from the connection what the body's window showed. */
 static void body_settle(struct exchange *x)
 {
-	stream_skip(&x->c->in, x->used);
+	if (x->used)
+		stream_skip(&x->c->in, x->used);
 	x->used = 0;
 }
 
@@ -43,7 +44,8 @@ static void body_fill(struct stream *s)
 			x->used = skip + data;
 			return;
 		}
-		stream_skip(in, skip);
+		if (skip)
+			stream_skip(in, skip);
 		if (r == 0) {
 			body_ends(x);
 			return;
@@ -78,8 +80,9 @@ static size_t body_pull(struct stream *s, unsigned char *buf, size_t n)
 	}
 	body_fill(s);
 	w = span_of(s->pos, MIN(n, (size_t)(s->end - s->pos)));
-	if (w.n)
-		memcpy(buf, w.p, w.n);
+	if (w.n == 0)
+		return 0;
+	memcpy(buf, w.p, w.n);
 	s->pos += w.n;
 	return w.n;
 }
@@ -269,7 +272,7 @@ static struct span error_message(const struct json *doc)
 	return (struct span){ 0 };
 }
 
-int exchange_fault(struct exchange *x, struct err *e)
+int exchange_fault(struct exchange *x, const char *hint, struct err *e)
 {
 	_cleanup_(buf_release) struct buf raw = BUF_INIT, words = BUF_INIT;
 	_cleanup_(json_freep) struct json *doc = NULL;
@@ -285,5 +288,5 @@ int exchange_fault(struct exchange *x, struct err *e)
 		buf_add_quoted(&words, message, 256);
 	else
 		buf_adds(&words, status_word(status));
-	return err_set(e, status_code(status), "%s (HTTP %u)", buf_str(&words), status);
+	return err_set(e, status_code(status), "%s (HTTP %u)%s%s", buf_str(&words), status, hint ? "; " : "", hint ? hint : "");
 }

@@ -173,7 +173,7 @@ static int head_ends(struct http_response *r, struct err *e)
 
 static int line_ends(struct http_response *r, struct err *e)
 {
-	struct span line = span_of(r->head.p + r->line, r->head.n - r->line);
+	struct span line = span_tail(buf_span(&r->head), r->line);
 	int ret;
 
 	if (line.n == 0)

@@ -186,6 +186,7 @@ struct exchange {
 	struct http_response res;
 	struct url url;
 	size_t used;            /* of the connection's window: framing and body that the body's window shows */
+	bool bare;              /* a 401, and there are no credentials for this origin */
 	bool over;              /* the body has been read to its end */
 	struct err err;         /* the words of body.err */
 };
@@ -194,8 +195,8 @@ int exchange_open(struct network *n, const struct http_request *q, const struct 
 void exchange_close(struct exchange *x);
 void exchange_closep(struct exchange **x);
 /* The words of an error response: its JSON message (or its status' name), bounded and quoted; "manifest unknown (HTTP 404)". Returns the
- * code for the status. */
-int exchange_fault(struct exchange *x, struct err *e);
+ * code for the status. hint: what to add to them, or NULL. */
+int exchange_fault(struct exchange *x, const char *hint, struct err *e);
 
 /* ---- auth.c: tokens and Authorization ------------------------------------------------------------------------------------------------ */
 /*
@@ -216,6 +217,8 @@ struct auth_target {
 int auth_header(struct auth *a, const struct auth_target *t, struct buf *out, unsigned *generation, struct err *e);
 /* A 401 to a request of that generation: answers its challenge. 1: try again with auth_header; 0: there is nothing more to offer. */
 int auth_challenged(struct auth *a, const struct auth_target *t, const struct http_response *res, unsigned generation, struct err *e);
+/* Whether there were no credentials to offer, when some were asked for. */
+bool auth_is_bare(struct auth *a, const struct auth_target *t);
 
 /* ---- request.c: redirects, authorization, retries ------------------------------------------------------------------------------------ */
 struct endpoint {            /* a registry, or a mirror of it */

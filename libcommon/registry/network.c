@@ -297,8 +297,10 @@ static void tls_fill(struct stream *s)
 		return;
 	}
 	s->eof = r == 0;
-	s->pos = data.p;
-	s->end = data.p + data.n;
+	if (data.n) {
+		s->pos = data.p;
+		s->end = data.p + data.n;
+	}
 }
 
 static const struct stream_ops plain_ops = { .fill = plain_fill, .pull = plain_pull };

@@ -82,11 +82,13 @@ static int hop(struct registry *r, struct endpoint *p, const struct origin *home
 		if (ret < 0)
 			return ret;
 		if (x->res.status != 401 || i == CHALLENGES_MAX) {
+			x->bare = x->res.status == 401 && auth_is_bare(r->auth, &t);
 			*out = x;
 			return 0;
 		}
 		ret = auth_challenged(r->auth, &t, &x->res, generation, e);
 		if (ret == 0) {
+			x->bare = auth_is_bare(r->auth, &t);
 			*out = x;
 			return 0;
 		}
@@ -216,7 +218,7 @@ int request_get(struct registry *r, struct endpoint *p, const char *path, const 
 		}
 		again = fault_is_transient(ret, x ? x->res.status : 0) && *attempts > 0;
 		if (x)
-			ret = exchange_fault(x, &fault);
+			ret = exchange_fault(x, x->bare ? "no credentials for it were found" : NULL, &fault);
 		if (again) {
 			(*attempts)--;
 			ret = request_backoff(r, n, x, e);
