@@ -116,6 +116,7 @@ static const struct option options[] = {
 struct job {
 	struct container c;
 	const char *bundle_path;
+	struct loaded_bundle bundle;
 	struct container_mount *mounts;
 	size_t mounts_n;
 	struct strs env, env_options, lowers;
@@ -197,7 +198,9 @@ static void network(struct container *c, const char *value)
 {
 	if (!strcmp(value, "host"))
 		c->ns &= ~(unsigned)NS_NET;
-	else if (strcmp(value, "none") != 0)
+	else if (!strcmp(value, "none"))
+		c->ns |= NS_NET;
+	else
 		die(64, "--network %s: not one of host, none", quoted_str(value));
 }
 
@@ -208,7 +211,7 @@ static void one_option(struct job *j, int opt)
 	struct err e = { 0 };
 
 	switch (opt) {
-	case 'b': j->bundle_path = optarg; break;
+	case 'b': break;
 	case 'v': add_mount(j, "--volume", optarg, volume_parse); break;
 	case 'w': c->cwd = optarg; break;
 	case 'u': c->user_spec = optarg; break;
@@ -276,6 +279,80 @@ static void enter_map(char **argv)
 	die(errno == ENOENT ? 127 : 126, "%s: %s", quoted_str(argv[0]), err_word(-errno));
 }
 
+/* A bundle says how things are before the options change them, wherever its option stands. */
+static const char *find_bundle(int argc, char **argv)
+{
+	const char *path = NULL;
+	int opt;
+
+	while ((opt = cli_getopt(argc, argv, "+b:v:e:w:u:t", options)) != -1)
+		if (opt == 'b')
+			path = optarg;
+	optind = 0;
+	return path;
+}
+
+static void start_from_bundle(struct job *j)
+{
+	struct err e = { 0 };
+	int r = bundle_load(j->bundle_path, &j->bundle, &e);
+
+	if (r)
+		die_err(j->bundle_path, r, &e);
+	for (size_t i = 0; i < j->bundle.warnings.n; i++)
+		warn("%s: %s", quoted_str(j->bundle_path), j->bundle.warnings.v[i]);
+	j->c = j->bundle.c;
+	j->c.tty = j->bundle.terminal && isatty(STDIN_FILENO);
+	for (size_t i = 0; i < j->c.mounts_n; i++) {
+		j->mounts = xrealloc(j->mounts, (i + 1) * sizeof(*j->mounts));
+		j->mounts[j->mounts_n++] = j->c.mounts[i];
+	}
+}
+
+static void take_caps(struct job *j)
+{
+	struct container *c = &j->c;
+	struct cap_sets *s = &j->bundle.caps;
+	uint64_t *sets[] = { &c->caps, &s->bounding, &s->effective, &s->permitted };
+
+	if (!j->bundle_path)
+		c->caps = CAPS_DEFAULT;
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
+		*sets[i] = (*sets[i] & ~j->cap_drop) | j->cap_add;
+	s->inheritable &= ~j->cap_drop;
+	s->ambient &= ~j->cap_drop;
+}
+
+static void take_env(struct job *j)
+{
+	if (!j->unset_env)
+		for (const char *const *v = j->c.envp; v && *v; v++)
+			strs_add(&j->env, *v);
+	for (size_t i = 0; i < j->env_options.n; i++)
+		strs_set_env(&j->env, j->env_options.v[i]);
+	j->c.envp = (const char *const *)j->env.v;
+	if (j->unset_env)
+		j->c.default_env = false;
+}
+
+static void take_maps(struct job *j)
+{
+	struct container *c = &j->c;
+	struct err e = { 0 };
+	int r;
+
+	if (!j->userns && !geteuid() && !(c->ns & NS_USER))
+		return;
+	c->ns |= NS_USER;
+	if (c->id_maps.uid_n && c->id_maps.gid_n) {
+		c->id_maps.single = geteuid() && c->id_maps.uid_n == 1 && c->id_maps.uid[0].count == 1;
+		return;
+	}
+	r = id_maps_for_caller(&c->id_maps, &e);
+	if (r)
+		die_err("user namespace", r, &e);
+}
+
 static void tell_times(const struct container_times *t)
 {
 	for (size_t i = 0; i < t->n; i++)
@@ -293,6 +370,9 @@ int ns_run_main(int argc, char **argv)
 	cli_chain_loader = true;
 	if (geteuid() != getuid() || getegid() != getgid())
 		die(125, "refuses to run setuid or setgid");
+	j.bundle_path = find_bundle(argc, argv);
+	if (j.bundle_path)
+		start_from_bundle(&j);
 	while ((opt = cli_getopt(argc, argv, "+b:v:e:w:u:t", options)) != -1)
 		one_option(&j, opt);
 	argv += optind;
@@ -303,31 +383,26 @@ int ns_run_main(int argc, char **argv)
 	}
 	if (*argv && !strcmp(*argv, "--"))
 		argv++;
-	if (!*argv && !j.bundle_path)
+	if (*argv)
+		c->argv = (const char *const *)argv;
+	if (!c->argv || !*c->argv)
 		die(64, "a program to run is missing (try --help)");
 	if (j.map)
 		enter_map(argv);
-	c->argv = (const char *const *)argv;
-	c->caps = j.cap_drop || j.cap_add ? (CAPS_DEFAULT & ~j.cap_drop) | j.cap_add : CAPS_DEFAULT;
 	if (!(c->ns & NS_UTS))
 		c->hostname = NULL;
 	c->mounts = j.mounts;
 	c->mounts_n = j.mounts_n;
-	c->envp = (const char *const *)j.env_options.v;
-	c->default_env = !j.unset_env;
+	take_caps(&j);
+	take_env(&j);
+	take_maps(&j);
 	keep_network(c);
 	drop_network_variables();
-	if (j.userns || geteuid()) {
-		c->ns |= NS_USER;
-		r = id_maps_for_caller(&c->id_maps, &e);
-		if (r)
-			die_err("user namespace", r, &e);
-	}
 	c->times = &j.times;
 	r = container_run(c, &e);
 	if (c->step_times)
 		tell_times(&j.times);
 	if (r < 0)
-		die_err(c->rootfs ? c->rootfs : "container", r, &e);
+		die_err(NULL, r, &e);
 	return r;
 }

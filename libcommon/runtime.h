@@ -49,9 +49,11 @@ struct container_mount {
 	enum { CM_BIND, CM_TMPFS, CM_MQUEUE, CM_PROC, CM_SYSFS, CM_CGROUP, CM_DEVPTS } kind;
 	const char *source;   /* bind: on the host */
 	const char *target;   /* in the container; created below the root where missing */
-	bool read_only, recursive, noexec, nosuid, nodev;
+	bool read_only, recursive, noexec, nosuid;
+	bool dev;             /* bind: device nodes below it work; one that is bound by itself always does */
 	uint64_t size;        /* tmpfs: bytes, 0 half of memory */
 	uint32_t mode;        /* tmpfs: 0 is 01777 */
+	uint32_t uid, gid;    /* tmpfs */
 	bool optional;
 };
 enum seccomp_choice { SECCOMP_DEFAULT, SECCOMP_UNCONFINED };
@@ -113,6 +115,24 @@ int container_run(const struct container *c, struct err *e);
 #define CAPS_DEFAULT 0x00000000a80425fbULL
 int cap_from_name(const char *name, uint64_t *mask);
 const char *cap_name(unsigned cap); /* "CAP_CHOWN" or NULL */
+
+/* ---- an OCI runtime bundle's config.json (runtime-spec config.md, config-linux.md) ------------------------------------------------- */
+struct loaded_bundle {
+	struct container c;    /* points into the rest */
+	bool terminal;         /* process.terminal */
+	bool has_user_ns;
+	struct strs warnings;  /* what it asks for that is not done and that a container can do without, by name */
+	struct json *doc;
+	struct cap_sets caps;
+	struct container_mount *mounts;
+	struct container_rlimit *rlimits;
+	struct strs texts, argv, env, masked, readonly_paths;
+};
+/* dir is the bundle's directory, to which relative paths refer. What it asks for that is not done, and that it would not be the same
+ * without, is E_UNSUPPORTED by name. On an error, too, b wants bundle_unload. */
+int bundle_parse(struct span text, const char *dir, struct loaded_bundle *b, struct err *e);
+int bundle_load(const char *dir, struct loaded_bundle *b, struct err *e);
+void bundle_unload(struct loaded_bundle *b);
 
 /* ---- what people write, as docker and podman spell it (E_USAGE with a text) ---------------------------------------------------- */
 /* SRC:DST[:ro,…] and DST[:size=SIZE,…]: spec is cut in place, m points into it. */

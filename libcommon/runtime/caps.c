@@ -82,7 +82,8 @@ int caps_set(const struct cap_sets *sets)
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) && errno != EINVAL)
 		return -errno;
 	for (unsigned cap = 0; cap < 64 && sets->ambient >> cap; cap++) {
-		if (!(sets->ambient >> cap & 1))
+		/* One that is not inheritable as well cannot be ambient. */
+		if (!(sets->ambient >> cap & d[cap / 32].inheritable >> cap % 32 & 1))
 			continue;
 		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0))
 			return -errno;

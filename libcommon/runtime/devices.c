@@ -1,7 +1,9 @@
 /*
  * The nodes of /dev (runtime-spec config-linux.md, "Default Devices"), in a fresh tmpfs of our own.
  *
- * Root makes them; in a user namespace nobody may, so the host's are bound, after a look at what they are.
+ * Root makes them; in a user namespace nobody may, so the host's are bound, after a look at what they are. Either way each
+ * is a mount of its own: every other mount of a container is without devices, so that root in it may make nodes, as
+ * builds of images do, but not use them.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -43,6 +45,16 @@ static int bind_node(struct setup *s, int host, const char *name, dev_t rdev)
 	return r ? r : mnt_attach(&m, s->dev, name, NULL);
 }
 
+static int make_node(struct setup *s, const char *name, dev_t rdev)
+{
+	_cleanup_(mnt_release) struct mnt m = MNT_INIT;
+	int r = mknodat(s->dev, name, S_IFCHR | 0666, rdev) ? -errno : 0;
+
+	if (!r)
+		r = mnt_bind(&m, s->dev, name, false, false, 0);
+	return r ? r : mnt_attach(&m, s->dev, name, NULL);
+}
+
 int devices_make(struct setup *s)
 {
 	_cleanup_(fd_closep) int host = -1;
@@ -52,15 +64,16 @@ int devices_make(struct setup *s)
 		dev_t rdev = makedev(nodes[i].major, nodes[i].minor);
 
 		if (host < 0 && !(s->c->ns & NS_USER)) {
-			if (!mknodat(s->dev, nodes[i].name, S_IFCHR | 0666, rdev))
+			r = make_node(s, nodes[i].name, rdev);
+			if (!r)
 				continue;
-			if (errno != EPERM)
-				r = -errno;
 		}
-		if (host < 0)
+		if (host < 0 && (!r || r == -EPERM)) {
 			host = dir_open(AT_FDCWD, "/dev");
+			r = host < 0 ? host : 0;
+		}
 		if (!r)
-			r = host < 0 ? host : bind_node(s, host, nodes[i].name, rdev);
+			r = bind_node(s, host, nodes[i].name, rdev);
 		if (r)
 			return err_set(s->e, r, "cannot make /dev/%s: %s", nodes[i].name, err_word(r));
 	}

@@ -121,9 +121,9 @@ int masks_apply(struct setup *s)
 	const char *const *fixed = s->c->readonly_paths ? s->c->readonly_paths : default_readonly;
 	int r = 0;
 
-	for (; !r && *masked; masked++)
-		r = mask(s, *masked);
+	for (size_t i = 0; !r && masked[i]; i++)
+		r = mask(s, masked[i]);
 	for (; !r && *fixed; fixed++)
 		r = make_readonly(s, *fixed);
-	return r || s->c->masked ? r : mask_thermal(s);
+	return r || !masked[0] ? r : mask_thermal(s);
 }

@@ -131,6 +131,9 @@ static int mount_dev(struct setup *s)
 	r = top(s, &m, r, "dev", &s->dev);
 	if (!r)
 		r = devices_make(s);
+	/* The nodes are mounts of their own; another that somebody makes here does not work. */
+	if (!r)
+		r = mnt_set(s->dev, MNT_NOSUID | MNT_NODEV, false);
 	if (!r && !wanted_at(s, "/dev/pts"))
 		r = in_dev(s, "pts", "devpts", pts, attrs);
 	if (!r && !wanted_at(s, "/dev/shm"))
@@ -221,28 +224,41 @@ static int make_target(int dirfd, const char *name, bool directory)
 static unsigned attrs_of(const struct container_mount *w)
 {
 	return (w->read_only ? MNT_RDONLY : 0) | (w->nosuid ? MNT_NOSUID : 0) |
-	       (w->nodev ? MNT_NODEV : 0) | (w->noexec ? MNT_NOEXEC : 0);
+	       (w->dev ? 0 : MNT_NODEV) | (w->noexec ? MNT_NOEXEC : 0);
+}
+
+static int make_bind(const struct container_mount *w, struct mnt *m, bool *directory)
+{
+	unsigned attrs = attrs_of(w);
+	struct stat st;
+	int r = mnt_bind(m, AT_FDCWD, w->source, true, w->recursive, 0);
+
+	if (!r && fstatat(m->fd, "", &st, AT_EMPTY_PATH))
+		r = -errno;
+	if (r)
+		return r;
+	*directory = S_ISDIR(st.st_mode);
+	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+		attrs &= ~(unsigned)MNT_NODEV;
+	m->attrs = attrs;
+	return mnt_is_classic() || !attrs ? 0 : mnt_set(m->fd, attrs, m->recursive);
 }
 
 static int make_wanted(const struct container_mount *w, struct mnt *m, bool *directory)
 {
-	char options[64];
-	struct stat st;
-	int r;
+	char options[96];
+	int n;
 
 	*directory = true;
 	switch (w->kind) {
 	case CM_BIND:
-		r = mnt_bind(m, AT_FDCWD, w->source, true, w->recursive, attrs_of(w));
-		if (!r && fstatat(m->fd, "", &st, AT_EMPTY_PATH))
-			r = -errno;
-		*directory = !r && S_ISDIR(st.st_mode);
-		return r;
+		return make_bind(w, m, directory);
 	case CM_TMPFS:
-		snprintf(options, sizeof(options), "mode=%o,size=%llu", w->mode ? w->mode : 01777,
-			 (unsigned long long)w->size);
-		if (!w->size)
-			*strrchr(options, ',') = '\0';
+		n = snprintf(options, sizeof(options), "mode=%o,uid=%u,gid=%u", w->mode ? w->mode : 01777,
+			     w->uid, w->gid);
+		if (w->size)
+			snprintf(options + n, sizeof(options) - (size_t)n, ",size=%llu",
+				 (unsigned long long)w->size);
 		return mnt_fs(m, "tmpfs", options, attrs_of(w));
 	case CM_MQUEUE:
 		return mnt_fs(m, "mqueue", NULL, attrs_of(w));

@@ -58,7 +58,7 @@ static int attach_new(const struct container *c, int upper, int *root)
 	if (!r && (c->ns & NS_USER))
 		r = mnt_fs_set(fs, "userxattr", NULL);
 	if (!r)
-		r = mnt_fs_make(&m, fs, 0);
+		r = mnt_fs_make(&m, fs, MNT_NODEV);
 	return r ? r : mnt_attach(&m, AT_FDCWD, "/", root);
 }
 
@@ -83,7 +83,7 @@ static int attach_by_string(const struct container *c, int upper, int *root,
 	if (b.n > MOUNT_DATA_MAX)
 		return err_set(e, E_TOOBIG, "the names of the lower directories take more than a page, "
 					    "and this kernel takes no more");
-	if (fchdir(upper) || mount("overlay", "/", "overlay", 0, buf_str(&b)))
+	if (fchdir(upper) || mount("overlay", "/", "overlay", MS_NODEV, buf_str(&b)))
 		return -errno;
 	*root = open(MNT_OVER_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return *root < 0 ? -errno : 0;

@@ -25,7 +25,7 @@ int rootfs_attach(struct setup *s)
 		return err_set(s->e, -errno, "cannot make the mounts private: %s", err_word(-errno));
 	if (s->c->lowers)
 		return overlay_attach(s->c, &s->root, s->e);
-	r = mnt_bind(&m, AT_FDCWD, path, true, true, 0);
+	r = mnt_bind(&m, AT_FDCWD, path, true, true, MNT_NODEV);
 	if (!r)
 		r = mnt_attach(&m, AT_FDCWD, "/", &s->root);
 	return r ? err_set(s->e, r, "%s: cannot mount the root: %s", quoted_str(path), err_word(r)) : 0;

@@ -93,7 +93,7 @@ static int finish_root(struct setup *s)
 	if (!r)
 		r = process_cwd(s);
 	if (!r && c->read_only) {
-		r = mnt_set(s->root, MNT_RDONLY, false);
+		r = mnt_set(s->root, MNT_RDONLY | MNT_NODEV, false);
 		if (r)
 			err_set(s->e, r, "cannot make the root read-only: %s", err_word(r));
 	}

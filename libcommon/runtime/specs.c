@@ -23,8 +23,8 @@ static int bind_option(struct span o, struct container_mount *m)
 		m->recursive = !span_is(o, "bind");
 	else if (span_is(o, "nosuid"))
 		m->nosuid = true;
-	else if (span_is(o, "nodev"))
-		m->nodev = true;
+	else if (span_is(o, "dev") || span_is(o, "nodev"))
+		m->dev = span_is(o, "dev");
 	else if (span_is(o, "noexec"))
 		m->noexec = true;
 	else
@@ -49,7 +49,7 @@ int volume_parse(char *spec, struct container_mount *m, struct err *e)
 	while (span_cut(&rest, ',', &one))
 		if (bind_option(one, m))
 			return err_set(e, E_USAGE, "unknown option %s of a volume (ro, rw, bind, rbind, "
-						   "nosuid, nodev, noexec)", quoted(one));
+						   "nosuid, dev, noexec)", quoted(one));
 	return check_target(target, e);
 }
 
@@ -61,8 +61,7 @@ int tmpfs_parse(char *spec, struct container_mount *m, struct err *e)
 
 	if (options)
 		*options++ = '\0';
-	*m = (struct container_mount){ .kind = CM_TMPFS, .target = spec, .nosuid = true, .nodev = true,
-				       .noexec = true };
+	*m = (struct container_mount){ .kind = CM_TMPFS, .target = spec, .nosuid = true, .noexec = true };
 	rest = span_str(options);
 	while (!r && span_cut(&rest, ',', &one)) {
 		uint64_t mode;
