@@ -117,7 +117,7 @@ static void test_reference(void)
 	good_reference("debian:12@sha256:" HEX_A, "docker.io/library/debian:12@sha256:" HEX_A);
 	good_reference("r.io/a@sha512:" HEX_A HEX_B, "r.io/a@sha512:" HEX_A HEX_B);
 	/* 63 digits are a name */
-	good_reference(HEX_A + 1, "docker.io/library/a978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb:latest");
+	good_reference(&HEX_A[1], "docker.io/library/a978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb:latest");
 
 	bad_reference("", "empty");
 	bad_reference("docker://", "empty");
