@@ -37,11 +37,9 @@ static void set_part(char *out, size_t size, const char *s)
 {
 	size_t n = strlen(s);
 
-	/* callers pass parts that part_valid accepted, or our own constants */
-	if (n >= size)
-		n = size - 1;
-	memmove(out, s, n);
-	out[n] = 0;
+	n = MIN(n, size - 1);
+	memcpy(out, s, n);
+	memset(out + n, 0, size - n);
 }
 
 static void lower_part(char *out, size_t size, struct span s)
@@ -72,9 +70,9 @@ static void normalise(struct platform *p)
 		p->variant[0] = 'v';
 	}
 	if (!strcmp(p->arch, "amd64") && !strcmp(p->variant, "v1"))
-		p->variant[0] = 0;
+		set_part(p->variant, sizeof(p->variant), "");
 	if (!strcmp(p->arch, "arm64") && !strcmp(p->variant, "v8"))
-		p->variant[0] = 0;
+		set_part(p->variant, sizeof(p->variant), "");
 	if (!strcmp(p->arch, "arm") && !p->variant[0])
 		set_part(p->variant, sizeof(p->variant), "v7");
 }
