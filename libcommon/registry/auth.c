@@ -7,7 +7,7 @@
 
 #include "libcommon/registry/internal.h"
 
-enum { TOKEN_REPLY_MAX = 256 << 10, TOKEN_TRIES = 3, TOKEN_YOUNG_MS = 3000, EXPIRES_DEFAULT_S = 60, CHALLENGES_MAX = 8 };
+enum { TOKEN_REPLY_MAX = 256 << 10, TOKEN_TRIES = 3, EXPIRES_DEFAULT_S = 60, CHALLENGES_MAX = 8 };
 
 struct entry {
 	struct entry *next;
@@ -18,6 +18,7 @@ struct entry {
 	char *value;                /* of Authorization, or NULL */
 	uint64_t born, renew_at;    /* clock_ms, of a token */
 	unsigned generation;
+	bool accepted;              /* the server took the value of this generation */
 	bool bare;                  /* credentials were looked for, and there are none */
 };
 
@@ -212,6 +213,7 @@ static int token_take(struct entry *en, struct span reply, const struct url *rea
 	/* some seconds early, so that it lasts for the request that carries it */
 	en->renew_at = en->born + (uint64_t)expires * 1000 - MIN((uint64_t)expires * 250, 10000);
 	en->generation++;
+	en->accepted = false;
 	return 0;
 }
 
@@ -414,7 +416,8 @@ int auth_challenged(struct auth *a, const struct auth_target *t, const struct ht
 		}
 		if (en->challenge.scheme == CHALLENGE_BASIC) {
 			r = answer_basic(a, en, t, e);
-		} else if (!en->value || clock_ms() - en->born > TOKEN_YOUNG_MS) {
+		} else if (!en->value || en->accepted) {
+			/* none yet, or one that served and has died since; a fresh one that is refused is not asked for again */
 			r = token_fetch(a, en, t, e);
 			r = r < 0 ? r : 1;
 		}
@@ -422,6 +425,16 @@ int auth_challenged(struct auth *a, const struct auth_target *t, const struct ht
 	challenge_release(&c);
 	pthread_mutex_unlock(&en->lock);
 	return r;
+}
+
+void auth_accepted(struct auth *a, const struct auth_target *t, unsigned generation)
+{
+	struct entry *en = entry_of(a, t);
+
+	pthread_mutex_lock(&en->lock);
+	if (en->generation == generation)
+		en->accepted = true;
+	pthread_mutex_unlock(&en->lock);
 }
 
 bool auth_is_bare(struct auth *a, const struct auth_target *t)

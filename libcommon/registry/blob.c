@@ -164,7 +164,8 @@ static int blob_heal(struct blob *b)
 
 	err_set(&fault, code, "blob %.19s: %s", b->digest, x->err.text[0] ? x->err.text : "it ends early");
 	exchange_close(x);
-	if (!fault_is_transient(code, 0))
+	/* framing that breaks in the middle was damaged on the way, as often as not */
+	if (!fault_is_transient(code, 0) && code != E_PROTOCOL)
 		return err_set(b->e, code, "%s", fault.text);
 	if (b->at - b->last_fault >= PROGRESS) {
 		b->attempts = endpoint_retries(b->r, b->p);
@@ -173,7 +174,7 @@ static int blob_heal(struct blob *b)
 	b->last_fault = b->at;
 	network_trace(&b->r->net, b->r->net.trace_requests, "blob: %s (%s) after %llu bytes", fault.text, err_word(code), (unsigned long long)b->at);
 	if (b->attempts == 0 && endpoint_is_last(b->r, b->p))
-		return err_set(b->e, E_UNAVAILABLE, "%s after %llu bytes, and no more tries", fault.text, (unsigned long long)b->at);
+		return err_set(b->e, code == E_PROTOCOL ? code : E_UNAVAILABLE, "%s after %llu bytes, and no more tries", fault.text, (unsigned long long)b->at);
 	if (b->attempts > 0) {
 		int r;
 

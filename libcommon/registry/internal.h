@@ -217,6 +217,8 @@ struct auth_target {
 int auth_header(struct auth *a, const struct auth_target *t, struct buf *out, unsigned *generation, struct err *e);
 /* A 401 to a request of that generation: answers its challenge. 1: try again with auth_header; 0: there is nothing more to offer. */
 int auth_challenged(struct auth *a, const struct auth_target *t, const struct http_response *res, unsigned generation, struct err *e);
+/* The server took what auth_header gave. */
+void auth_accepted(struct auth *a, const struct auth_target *t, unsigned generation);
 /* Whether there were no credentials to offer, when some were asked for. */
 bool auth_is_bare(struct auth *a, const struct auth_target *t);
 

@@ -81,6 +81,8 @@ static int hop(struct registry *r, struct endpoint *p, const struct origin *home
 			explicit_bzero(authorization.p, authorization.n);
 		if (ret < 0)
 			return ret;
+		if (x->res.status != 401 && authorization.n)
+			auth_accepted(r->auth, &t, generation);
 		if (x->res.status != 401 || i == CHALLENGES_MAX) {
 			x->bare = x->res.status == 401 && auth_is_bare(r->auth, &t);
 			*out = x;
