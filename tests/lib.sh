@@ -59,7 +59,7 @@ mkdir "$T/bin" "$T/tmp"
 chmod 1777 "$T/tmp"
 TMPDIR=$T/tmp
 OCIBOX_TEST_ID=${T##*/}
-export TMPDIR OCIBOX_TEST_ID
+export T TMPDIR OCIBOX_TEST_ID
 _tmpfiles() { (cd "$T/tmp" && find . -mindepth 1 | head -n 5); }
 _ifaces() { for _i in /sys/class/net/*; do echo "${_i##*/}"; done; }
 _ifs0=$(_ifaces)
@@ -404,7 +404,8 @@ start_faultd() {
 	_fd=$T/$1
 	mkdir -p "$_fd"
 	case $2 in *'"tls"'*) test_certs && ln -sfn "$T/certs" "$_fd/certs" ;; esac
-	bg "$tools/faultd" "$_fd" "$2"
+	printf '%s\n' "$2" >"$_fd/script"
+	bg "$tools/faultd" "$_fd" "@$_fd/script"
 	faultd=$bg_pid
 	wait_for 10 test -f "$_fd/ready" || { fail "faultd starts"; exit 1; }
 	addr=$(cat "$_fd/addr.A") url=$(cat "$_fd/url.A")

@@ -19,7 +19,7 @@ same_blobs() {
 fill() {
 	"$tools/registry" push "$T/$1" "$tiny:latest" x/tiny:1 &&
 		"$tools/registry" push "$T/$1" "$multi:latest" x/multi:1 --all &&
-		"$tools/registry" push "$T/$1" "$multi:docker" x/docker:1 --all
+		"$tools/registry" push "$T/$1" "$multi:platforms" x/docker:1 --all --format v2s2
 }
 gets() { grep -c '"GET /v2/.*/blobs/' "$1/log"; }
 

@@ -15,7 +15,7 @@ mkdir "$T/h"
 start_registry r
 "$tools/registry" push "$T/r" "$tiny:latest" x/tiny:1
 "$tools/registry" push "$T/r" "$multi:latest" x/multi:1 --all
-"$tools/registry" push "$T/r" "$multi:docker" x/docker:1 --all
+"$tools/registry" push "$T/r" "$multi:platforms" x/docker:1 --all --format v2s2
 name=$addr/x/tiny:1
 md=$(jq -r '.manifests[0].digest' "$tiny/index.json")
 cfg=$(jq -r .config.digest "$tiny/blobs/sha256/${md#sha256:}")
