@@ -21,17 +21,17 @@ before=$("$tools/treecmp" --hash "$v")
 
 # all AS DIR [OPTION...]: every case into DIR/CASE with the victim as the working directory; DIR/results
 all() {
-	as=$1 dir=$2
+	as=$1 dir=$2 who=sub
+	[ "$as" != as_user_nosub ] || who=nosub
 	shift 2
-	mkdir "$T/$dir"
-	: >"$T/$dir.results"
-	if [ "$as" ]; then chown "$(user_name "${as#as_user_}")" "$T/$dir" "$v" "$v/secret" "$v/d" 2>/dev/null; fi
+	mkdir "$T/$dir" "$T/$dir.err"
+	if [ "$as" ]; then chown "$(user_name "$who")" "$T/$dir" "$T/$dir.err"; fi
 	cat >"$T/all.sh" <<'END'
 cd "$1" || exit 1
 dir=$2 cases=$3 options=$4
 shift 4
 while read -r c o; do
-	timeout 60 unpack -q "$@" $o "$cases/$c" "$dir/$c" </dev/null 2>"$dir.err.$c"
+	timeout 60 unpack -q "$@" $o "$cases/$c" "$dir/$c" </dev/null 2>"$dir.err/$c"
 	echo "$c $?"
 done <"$options"
 END
@@ -51,7 +51,7 @@ verdict() {
 		fail)
 			fail "$2: $text"
 			c=${text%%:*}
-			_show 5 <"$T/$1.err.$c" 2>/dev/null
+			_show 5 <"$T/$1.err/$c" 2>/dev/null
 			;;
 		*) diag "$text" ;;
 		esac
@@ -60,7 +60,7 @@ verdict() {
 	is "$left" "" "$2: no staging directory is left (T09)"
 	# a refusal says why, in one line or a few, and names the applet
 	bad=$(while read -r c st; do
-		[ "$st" = 0 ] || head -n 1 "$T/$1.err.$c" | grep -q '^unpack: .' || echo "$c"
+		[ "$st" = 0 ] || head -n 1 "$T/$1.err/$c" | grep -q '^unpack: .' || echo "$c"
 	done <"$T/$1.results")
 	is "$bad" "" "$2: every refusal says why"
 }
