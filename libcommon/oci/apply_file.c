@@ -9,7 +9,7 @@
 
 enum { HOLE = 64 * 1024 };
 
-static const unsigned char zeros[HOLE];
+static unsigned char zeros[HOLE]; /* never written; not const, so that the binary does not hold them */
 
 /* What a file gets, besides the position: written bytes not yet on disk and zeros that may become a hole. */
 struct copy {
