@@ -167,7 +167,7 @@ struct image_writer_options {
 	const char *ref_name;             /* full name of the reference, or NULL */
 	const struct document *const *docs; /* the top index or manifest first, then those it names that go along, depth first */
 	size_t docs_n;
-	const struct document *manifest;  /* for manifest.json (docker load): the one chosen, or NULL */
+	const struct document *manifest;  /* for manifest.json (docker load): the one chosen; NULL: the first of docs */
 };
 /* Writes oci-layout, index.json, manifest.json and the documents to out (which it does not own). */
 int image_writer_open(struct sink *out, const struct image_writer_options *o, struct image_writer **w, struct err *e);

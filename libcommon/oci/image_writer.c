@@ -182,9 +182,24 @@ static int put_dirs(struct image_writer *w, const struct image_writer_options *o
 	return r;
 }
 
+/*
+ * docker load knows one platform only: the chosen one, else the first that an index names, which is the same one on every
+ * machine.
+ */
+static const struct document *docker_choice(const struct image_writer_options *o)
+{
+	if (o->manifest)
+		return o->manifest;
+	for (size_t i = 0; i < o->docs_n; i++)
+		if (o->docs[i]->kind == DOC_MANIFEST && descriptor_is_image_config(&o->docs[i]->config))
+			return o->docs[i];
+	return NULL;
+}
+
 static int put_head(struct image_writer *w, const struct image_writer_options *o, struct err *e)
 {
 	_cleanup_(freep) char *tagged = NULL, *full = NULL;
+	const struct document *docker = docker_choice(o);
 	char name[DIGEST_TEXT_MAX + 8];
 	int r = names_of(o->ref_name, &tagged, &full, e);
 
@@ -192,8 +207,8 @@ static int put_head(struct image_writer *w, const struct image_writer_options *o
 		r = put_file(w, "oci-layout", SPAN(LAYOUT_FILE), e);
 	if (r == 0)
 		r = put_index(w, o->docs[0], tagged, full, e);
-	if (r == 0 && o->manifest)
-		r = put_docker_manifest(w, o->manifest, tagged, e);
+	if (r == 0 && docker)
+		r = put_docker_manifest(w, docker, tagged, e);
 	if (r == 0)
 		r = put_dirs(w, o, e);
 	for (size_t i = 0; r == 0 && i < o->docs_n; i++) {

@@ -649,7 +649,7 @@ static int write_parts(const struct image_parts *p, const char *name, struct buf
 	r = document_parse(&raw, NULL, &doc, NULL);
 	if (r == 0)
 		r = image_writer_open(&sink.s, &(struct image_writer_options){ .ref_name = name, .docs = &docs,
-									       .docs_n = 1, .manifest = &doc }, &w, NULL);
+									       .docs_n = 1 }, &w, NULL);
 	for (size_t i = 0; r == 0 && i <= p->layers_n; i++) {
 		const struct descriptor *d = i ? &doc.layers[i - 1] : &doc.config;
 		const char *text = i ? p->layer[i - 1] : p->config;
