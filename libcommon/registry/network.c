@@ -317,8 +317,13 @@ static int handshake(struct connection *c, struct err *e)
 
 	if (r < 0)
 		return r;
-	while (!tls_ready(c->tls)) {
-		r = tls_step(c, &data, &c->err);
+	for (;;) {
+		/* of a resumed session ours is the last word, and nothing comes after it */
+		r = tls_send_pending(c, &c->err);
+		if (r == 0 && tls_ready(c->tls))
+			break;
+		if (r == 0)
+			r = tls_step(c, &data, &c->err);
 		if (r == 0)
 			r = err_set(&c->err, -ECONNRESET, "the connection was closed during the TLS handshake");
 		if (r < 0) {
