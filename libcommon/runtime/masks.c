@@ -51,7 +51,7 @@ static int cover_dir(struct setup *s, int dirfd, const char *name)
 	int r;
 
 	if (s->empty >= 0)
-		r = mnt_bind(&m, s->empty, "", false, false, MNT_RDONLY);
+		r = mnt_bind(&m, s->empty, "", false, false, 0);
 	else
 		r = mnt_fs(&m, "tmpfs", "mode=755,size=0,nr_inodes=1",
 			   MNT_RDONLY | MNT_NOSUID | MNT_NODEV | MNT_NOEXEC);

@@ -14,23 +14,6 @@
 
 enum { NR_PIDFD_OPEN = 434 };
 
-int rootfs_attach(struct setup *s)
-{
-	const char *path = s->c->rootfs;
-	_cleanup_(mnt_release) struct mnt m = MNT_INIT;
-	int r;
-
-	/* What we mount must not come to light outside. */
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) && errno != EINVAL)
-		return err_set(s->e, -errno, "cannot make the mounts private: %s", err_word(-errno));
-	if (s->c->lowers)
-		return overlay_attach(s->c, &s->root, s->e);
-	r = mnt_bind(&m, AT_FDCWD, path, true, true, MNT_NODEV);
-	if (!r)
-		r = mnt_attach(&m, AT_FDCWD, "/", &s->root);
-	return r ? err_set(s->e, r, "%s: cannot mount the root: %s", quoted_str(path), err_word(r)) : 0;
-}
-
 /* From a chroot back to the root of our mount namespace, where pivot_root(2) works: without that, a program with
  * CAP_SYS_CHROOT could walk out. */
 static int leave_chroot(void)
@@ -40,6 +23,41 @@ static int leave_chroot(void)
 	if (self < 0)
 		self = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	return self < 0 || setns(self, CLONE_NEWNS) ? -errno : 0;
+}
+
+/* What we mount must not come to light outside. In a chroot "/" is no mount whose propagation could be changed. */
+static int make_private(void)
+{
+	_cleanup_(fd_closep) int root = -1;
+	_cleanup_(fd_closep) int here = -1;
+	int r = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ? -errno : 0;
+
+	if (r != -EINVAL)
+		return r;
+	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0 || here < 0)
+		return -errno;
+	r = leave_chroot();
+	if (!r)
+		r = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ? -errno : 0;
+	return r ? r : fchdir(root) || chroot(".") || fchdir(here) ? -errno : 0;
+}
+
+int rootfs_attach(struct setup *s)
+{
+	const char *path = s->c->rootfs;
+	_cleanup_(mnt_release) struct mnt m = MNT_INIT;
+	int r = make_private();
+
+	if (r)
+		return err_set(s->e, r, "cannot make the mounts private: %s", err_word(r));
+	if (s->c->lowers)
+		return overlay_attach(s->c, &s->root, s->e);
+	r = mnt_bind(&m, AT_FDCWD, path, true, true, MNT_NODEV);
+	if (!r)
+		r = mnt_attach(&m, AT_FDCWD, "/", &s->root);
+	return r ? err_set(s->e, r, "%s: cannot mount the root: %s", quoted_str(path), err_word(r)) : 0;
 }
 
 /* The initramfs cannot be pivoted away: it stays, covered, without the file systems that were mounted in it. */
