@@ -15,10 +15,12 @@ int apply_open(int rootfd, enum apply_form form, const struct apply_options *o, 
 	a->e = e;
 	a->euid = geteuid();
 	a->egid = getegid();
-	a->dirs.fd = a->made.runs.fd = -1;
+	a->dirs.fd = -1;
 	for (size_t i = 0; i < ARRAY_LEN(a->parents); i++)
 		a->parents[i].fd = -1;
-	int r = random_bytes(a->made.key, sizeof(a->made.key));
+	int r = made_open(&a->made);
+	if (r == 0)
+		r = made_open(&a->copied);
 	if (r < 0) {
 		free(a);
 		return err_set(e, r, "random bytes: %s", err_word(r));
@@ -43,6 +45,7 @@ void apply_close(struct apply *a)
 	apply_forget(a);
 	spill_release(&a->dirs);
 	made_release(&a->made);
+	made_release(&a->copied);
 	buf_release(&a->path);
 	buf_release(&a->parent_path);
 	buf_release(&a->parent_canon);

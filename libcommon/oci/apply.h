@@ -38,6 +38,7 @@ struct made {
 	uint64_t run_end[MADE_RUNS]; /* in keys */
 	size_t runs_n;
 };
+int made_open(struct made *m);
 uint64_t made_key(const struct made *m, ino_t parent, struct span name);
 int made_add(struct made *m, int dirfd, uint64_t key);
 int made_has(const struct made *m, uint64_t key); /* 1, 0 or an error */
@@ -91,7 +92,10 @@ struct apply {
 	struct writer *writer;
 	unsigned small_run;  /* small files in a row: time for a second writer */
 
-	const int *lowers; /* overlay forms: topmost first */
+	/* overlay forms */
+	struct made copied; /* names copied up for the sake of links: as the layers below, they can be whited out */
+	bool some_copied;
+	const int *lowers; /* topmost first */
 	size_t lowers_n;
 	int (*lowers_wait)(void *arg, struct err *e); /* before they are looked at */
 	void *lowers_arg;
@@ -111,8 +115,15 @@ int apply_parent(struct apply *a);
 /* The directory just made or found at the present entry's path becomes the cached parent; fd is taken. */
 void apply_enter(struct apply *a, int fd, const struct stat *st);
 void apply_forget(struct apply *a); /* a directory or symlink went away */
-/* The parent and last component of a hard link's target; *fd is the caller's, *name points into *text. */
-int apply_target(struct apply *a, struct span target, int *fd, struct buf *text, const char **name);
+/* The open parent and the last component of a hard link's target. */
+struct target {
+	int fd;
+	bool borrowed;    /* fd is that of a->parent */
+	struct buf text;
+	const char *name; /* points into text */
+};
+int apply_target(struct apply *a, struct span target, struct target *t);
+void target_release(struct target *t);
 void parent_unref(struct parent *p);
 /* Says what failed at the present entry. */
 int apply_fail(struct apply *a, int code, const char *what);
@@ -203,8 +214,8 @@ int overlay_whiteout(struct apply *a, const char *name); /* in a->parent */
 int overlay_set_opaque(struct apply *a, int fd);
 /* Opens (makes) directory path of this layer, seen through the layers below; sets parent_canon where links led elsewhere. */
 int overlay_parent(struct apply *a, struct span path);
-/* text is the target: see apply_target. What lies below is copied up. */
-int overlay_link_target(struct apply *a, int *fd, struct buf *text, const char **name);
+/* t->text is the target. What lies below is copied up. */
+int overlay_link_target(struct apply *a, struct target *t);
 int overlay_root(struct apply *a); /* a root that this layer did not mention: as below */
 
 #endif

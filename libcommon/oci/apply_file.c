@@ -122,7 +122,7 @@ int file_seal(const struct apply *a, const struct file_job *j, int fd, bool chow
 
 int apply_mark(struct apply *a, const char *name)
 {
-	if (a->layer == 0 || a->form != APPLY_MERGED)
+	if (a->form == APPLY_MERGED ? a->layer == 0 : !a->some_copied)
 		return 0;
 	int r = made_add(&a->made, a->rootfd, made_key(&a->made, a->parent->ino, span_str(name)));
 	return r < 0 ? apply_fail(a, r, "what was noted of this layer's names") : 0;
@@ -268,9 +268,9 @@ static int link_fail(struct apply *a, const struct tar_entry *e, int code, const
 	return err_set(a->e, code, "%s: hard link to %s: %s", quoted(buf_span(&a->path)), quoted(e->link), why ? why : err_word(code));
 }
 
-static int check_target(struct apply *a, const struct tar_entry *e, int fd, const char *name, struct stat *st)
+static int check_target(struct apply *a, const struct tar_entry *e, const struct target *t, struct stat *st)
 {
-	if (fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(t->fd, t->name, st, AT_SYMLINK_NOFOLLOW) < 0)
 		return link_fail(a, e, E_FORMAT, errno == ENOENT ? "there is no such file" : err_word(-errno));
 	if (S_ISDIR(st->st_mode))
 		return link_fail(a, e, E_UNSAFE_PATH, "it is a directory");
@@ -279,34 +279,36 @@ static int check_target(struct apply *a, const struct tar_entry *e, int fd, cons
 	return 0;
 }
 
-int apply_put_hardlink(struct apply *a, const struct tar_entry *e)
+static int put_link(struct apply *a, const struct tar_entry *e, const struct target *t)
 {
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
-	_cleanup_(fd_closep) int fd = -1;
-	const char *name = NULL, *base = apply_base(a);
 	struct stat target, here;
-	int r = writer_drain(a);
-	if (r == 0) {
-		r = apply_target(a, e->link, &fd, &text, &name);
-		if (r == -ENOENT || r == -ENOTDIR)
-			return link_fail(a, e, E_FORMAT, "there is no such file");
-		if (r < 0)
-			return link_fail(a, e, r, NULL);
-		r = check_target(a, e, fd, name, &target);
-	}
+	const char *base = apply_base(a);
+	int r = check_target(a, e, t, &target);
 	if (r < 0)
 		return r;
 	a->st.links++;
-	if (linkat(fd, name, a->parent->fd, base, 0) == 0)
+	if (linkat(t->fd, t->name, a->parent->fd, base, 0) == 0)
 		return apply_mark(a, base);
 	if (errno != EEXIST)
 		return link_fail(a, e, -errno, NULL);
 	if (fstatat(a->parent->fd, base, &here, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == target.st_ino && here.st_dev == target.st_dev)
 		return apply_mark(a, base);
 	r = apply_make_room(a, base);
-	if (r == 0 && linkat(fd, name, a->parent->fd, base, 0) < 0)
+	if (r == 0 && linkat(t->fd, t->name, a->parent->fd, base, 0) < 0)
 		r = link_fail(a, e, -errno, NULL);
 	return r == 0 ? apply_mark(a, base) : r;
+}
+
+int apply_put_hardlink(struct apply *a, const struct tar_entry *e)
+{
+	_cleanup_(target_release) struct target t = { .fd = -1 };
+	int r = writer_drain(a);
+	if (r < 0)
+		return r;
+	r = apply_target(a, e->link, &t);
+	if (r == -ENOENT || r == -ENOTDIR)
+		return link_fail(a, e, E_FORMAT, "there is no such file");
+	return r < 0 ? link_fail(a, e, r, NULL) : put_link(a, e, &t);
 }
 
 static bool node_left_out(struct apply *a, const struct tar_entry *e)

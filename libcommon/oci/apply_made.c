@@ -87,6 +87,12 @@ void spill_release(struct spill *s)
 /* Keys in memory before they are sorted into a run: with the set's load 2 to 4 MiB. */
 enum { MADE_RECENT_MAX = 192 * 1024 };
 
+int made_open(struct made *m)
+{
+	m->runs.fd = -1;
+	return random_bytes(m->key, sizeof(m->key));
+}
+
 uint64_t made_key(const struct made *m, ino_t parent, struct span name)
 {
 	unsigned char text[8 + 256];

@@ -327,10 +327,31 @@ static int copy_up_name(struct view *v, int from, const char *name, const struct
 	return utimensat(to, name, (struct timespec[2]){ st->st_atim, st->st_mtim }, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-int overlay_link_target(struct apply *a, int *fd, struct buf *text, const char **name)
+/* Remembers that this layer holds a name only for a link's sake. */
+static int note_copied(struct apply *a, int fd, const char *name)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	a->some_copied = true;
+	return made_add(&a->copied, a->rootfd, made_key(&a->copied, st.st_ino, span_str(name)));
+}
+
+/* 1: the name stands in directory ino of this layer, but is not this layer's. */
+static int is_copied(struct apply *a, ino_t ino, const char *name)
+{
+	int r = a->some_copied ? made_has(&a->copied, made_key(&a->copied, ino, span_str(name))) : 0;
+	if (r == 1)
+		r = made_has(&a->made, made_key(&a->made, ino, span_str(name))) == 0;
+	return r;
+}
+
+int overlay_link_target(struct apply *a, struct target *t)
 {
 	_cleanup_(view_release) struct view v = { 0 };
 	_cleanup_(buf_release) struct buf above = BUF_INIT;
+	struct buf *text = &t->text;
+	const char **name = &t->name;
 	struct stat st;
 	while (text->n && text->p[text->n - 1] == '/')
 		text->n--;
@@ -340,8 +361,8 @@ int overlay_link_target(struct apply *a, int *fd, struct buf *text, const char *
 	*name = buf_str(text) + (slash == text->n ? 0 : slash + 1);
 	if (!**name || strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0) {
 		*name = ".";
-		*fd = fcntl(a->rootfd, F_DUPFD_CLOEXEC, 3);
-		return *fd < 0 ? -errno : 0;
+		t->fd = fcntl(a->rootfd, F_DUPFD_CLOEXEC, 3);
+		return t->fd < 0 ? -errno : 0;
 	}
 	int r = view_open(&v, a);
 	if (r == 0)
@@ -349,32 +370,40 @@ int overlay_link_target(struct apply *a, int *fd, struct buf *text, const char *
 	int which = r < 0 ? r : view_look(&v, *name, 0, &st);
 	if (which < 0)
 		return which;
-	r = which > 0 ? copy_up_name(&v, v.fd[which], *name, &st) : 0;
-	*fd = steal_fd(&v.fd[0]);
+	if (which > 0) {
+		r = copy_up_name(&v, v.fd[which], *name, &st);
+		if (r == 0)
+			r = note_copied(a, v.fd[0], *name);
+	}
+	t->fd = steal_fd(&v.fd[0]);
 	return r;
 }
 
-/* Takes away the whiteouts below an opaque directory: nothing is merged there, and the kernel would show them. */
-static int drop_whiteouts(int fd)
+/* Takes away what means nothing below an opaque directory: whiteouts, which the kernel would show where nothing is merged, and copies. */
+static int drop_hidden(struct apply *a, int fd)
 {
+	struct stat dir;
 	DIR *d = fdopendir(fd);
 	if (!d) {
 		int r = -errno;
 		fd_close(fd);
 		return r;
 	}
-	int r = 0;
+	int r = fstat(dirfd(d), &dir) < 0 ? -errno : 0;
 	for (struct dirent *e; r == 0 && (e = readdir(d));) {
 		struct stat st;
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
 		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (apply_is_whiteout(&st) && unlinkat(dirfd(d), e->d_name, 0) < 0)
-			r = -errno;
-		if (!S_ISDIR(st.st_mode))
+		if (!S_ISDIR(st.st_mode)) {
+			int copied = is_copied(a, dir.st_ino, e->d_name);
+			r = MIN(copied, 0);
+			if ((copied > 0 || apply_is_whiteout(&st)) && unlinkat(dirfd(d), e->d_name, 0) < 0)
+				r = -errno;
 			continue;
+		}
 		int below = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = below < 0 ? -errno : drop_whiteouts(below);
+		r = below < 0 ? -errno : drop_hidden(a, below);
 	}
 	closedir(d);
 	return r;
@@ -411,7 +440,7 @@ int overlay_set_opaque(struct apply *a, int fd)
 	if (fsetxattr(fd, opaque_name(a), "y", 1, 0) < 0)
 		return apply_fail_errno(a, "cannot mark the directory opaque");
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = copy < 0 ? -errno : drop_whiteouts(copy);
+	r = copy < 0 ? -errno : drop_hidden(a, copy);
 	return r < 0 ? apply_fail(a, r, NULL) : 0;
 }
 
@@ -438,6 +467,11 @@ int overlay_whiteout(struct apply *a, const char *name)
 		return apply_fail(a, r, NULL);
 	if (r == 0)
 		return 0;
+	r = is_copied(a, a->parent->ino, name);
+	if (r == 1 && unlinkat(a->parent->fd, name, 0) < 0 && errno != ENOENT)
+		r = -errno;
+	if (r < 0)
+		return apply_fail(a, r, NULL);
 	if (mknodat(a->parent->fd, name, S_IFCHR | 0000, makedev(0, 0)) == 0)
 		return 0;
 	if (errno != EEXIST || fstatat(a->parent->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)

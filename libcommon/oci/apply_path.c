@@ -217,22 +217,44 @@ int apply_parent(struct apply *a)
 	return 0;
 }
 
-int apply_target(struct apply *a, struct span target, int *fd, struct buf *text, const char **name)
+void target_release(struct target *t)
 {
-	buf_clear(text);
-	buf_add_span(text, target);
+	if (!t->borrowed)
+		fd_close(t->fd);
+	buf_release(&t->text);
+}
+
+/* Most links are to a neighbour: no need to walk. */
+static bool is_in_parent(const struct apply *a, struct span target)
+{
+	struct span dir = buf_span(&a->parent_path);
+	if (a->parent_stale || target.n <= dir.n || (dir.n && (target.p[dir.n] != '/' || memcmp(target.p, dir.p, dir.n) != 0)))
+		return false;
+	struct span last = span_tail(target, dir.n ? dir.n + 1 : 0);
+	return last.n && !span_is(last, ".") && !span_is(last, "..") && span_find(last, '/') == last.n;
+}
+
+int apply_target(struct apply *a, struct span target, struct target *t)
+{
+	*t = (struct target){ .fd = -1 };
+	buf_add_span(&t->text, target);
 	if (a->form != APPLY_MERGED)
-		return overlay_link_target(a, fd, text, name);
+		return overlay_link_target(a, t);
+	if (is_in_parent(a, target)) {
+		t->fd = a->parent->fd;
+		t->borrowed = true;
+		t->name = buf_str(&t->text) + (a->parent_path.n ? a->parent_path.n + 1 : 0);
+		return 0;
+	}
 	struct span last;
-	int r = walk_parent(a->rootfd, buf_str(text), fd, &last);
+	int r = walk_parent(a->rootfd, buf_str(&t->text), &t->fd, &last);
 	if (r < 0)
 		return r;
-	/* Trailing slashes are not part of it. */
-	if (last.p >= text->p && last.p < text->p + text->n) {
-		text->n = (size_t)(last.p - text->p) + last.n;
-		*name = buf_str(text) + (text->n - last.n);
-	} else {
-		*name = ".";
+	t->name = ".";
+	if (last.p >= t->text.p && last.p < t->text.p + t->text.n) {
+		/* Trailing slashes are not part of it. */
+		t->text.n = (size_t)(last.p - t->text.p) + last.n;
+		t->name = buf_str(&t->text) + (t->text.n - last.n);
 	}
 	return 0;
 }
