@@ -45,8 +45,7 @@ static void name_file(const char *text, struct operand *op, struct stat *st)
 		    code == -ENOENT ? "no such image file or layout" : err_word(code));
 	freep(&op->tag);
 	freep(&op->path);
-	op->has_digest = false;
-	op->path = xstrdup(text);
+	*op = (struct operand){ .path = xstrdup(text) };
 }
 
 /* Redirected from a file it can be read in any order; a pipe cannot. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NESTING_MAX = 8, LISTED_MAX = 16 };
+enum { NESTING_MAX = 8, LISTED_MAX = 16, LIST_BYTES_MAX = 300 };
 
 int image_check_bytes(struct span bytes, const struct descriptor *d, struct err *e)
 {
@@ -49,7 +49,7 @@ static void list_names(const struct document *index, struct buf *out)
 {
 	size_t shown = 0;
 
-	for (size_t i = 0; i < index->manifests_n && shown < LISTED_MAX; i++) {
+	for (size_t i = 0; i < index->manifests_n && shown < LISTED_MAX && out->n < LIST_BYTES_MAX; i++) {
 		const struct descriptor *d = &index->manifests[i];
 		char text[DIGEST_TEXT_MAX];
 
