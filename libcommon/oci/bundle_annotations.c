@@ -56,6 +56,19 @@ static void join_keys(const struct json *v, struct buf *out)
 	}
 }
 
+static void join_strings(const struct json *v, struct buf *out)
+{
+	struct span s;
+
+	for (size_t i = 0; i < json_len(v) && json_is_array(v); i++) {
+		if (!json_str(json_at(v, i), &s))
+			continue;
+		if (out->n)
+			buf_addc(out, ',');
+		buf_add_span(out, s);
+	}
+}
+
 /* Sorted; of two with one key the later one, which is the image's own label, wins. */
 static void put_sorted(struct json_out *o, struct annotation *list, size_t implied, size_t n)
 {
@@ -82,8 +95,8 @@ static void put_sorted(struct json_out *o, struct annotation *list, size_t impli
 
 int bundle_put_annotations(struct bundle *b, struct err *e)
 {
-	enum { IMPLIED_MAX = 8 };
-	_cleanup_(buf_release) struct buf ports = BUF_INIT;
+	enum { IMPLIED_MAX = 10 };
+	_cleanup_(buf_release) struct buf ports = BUF_INIT, features = BUF_INIT;
 	_cleanup_(freep) struct annotation *list = NULL;
 	const struct json *labels, *exposed, *val;
 	struct span stop, key, value;
@@ -100,6 +113,9 @@ int bundle_put_annotations(struct bundle *b, struct err *e)
 	add_root_text(list, &n, "org.opencontainers.image.os", b, "os");
 	add_root_text(list, &n, "org.opencontainers.image.architecture", b, "architecture");
 	add_root_text(list, &n, "org.opencontainers.image.variant", b, "variant");
+	add_root_text(list, &n, "org.opencontainers.image.os.version", b, "os.version");
+	join_strings(json_get(b->config->json, "os.features"), &features);
+	add_text(list, &n, "org.opencontainers.image.os.features", buf_span(&features));
 	add_root_text(list, &n, "org.opencontainers.image.author", b, "author");
 	add_root_text(list, &n, "org.opencontainers.image.created", b, "created");
 	add_text(list, &n, "org.opencontainers.image.stopSignal", stop);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { NAME_BYTES_MAX = 512 };
+
 #define REF_NAME "org.opencontainers.image.ref.name"
 
 void descriptor_write(struct json_out *o, const struct descriptor *d, const char *ref_name,
@@ -127,6 +129,19 @@ static int rewrite(const struct json *doc, const char *tag, const struct descrip
 	return 0;
 }
 
+/* What image-spec's annotations.md lets a name be made of; other tools look no other one up. */
+static bool name_valid(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.p[i] | 0x20;
+
+		if (!(c >= 'a' && c <= 'z') && !(s.p[i] >= '0' && s.p[i] <= '9') &&
+		    (i == 0 || !s.p[i] || !strchr("-._:@+/", s.p[i])))
+			return false;
+	}
+	return s.n > 0 && s.n <= NAME_BYTES_MAX;
+}
+
 int layout_set_tag(const struct layout *l, const char *tag, const struct descriptor *d, bool sync,
 		   struct err *e)
 {
@@ -138,6 +153,8 @@ int layout_set_tag(const struct layout *l, const char *tag, const struct descrip
 	bool changed = false;
 	int r;
 
+	if (tag && !name_valid(span_str(tag)))
+		return err_set(e, E_USAGE, "%s is no name for an image in a layout", quoted_str(tag));
 	if (lock < 0)
 		return err_set(e, lock, "locking the image layout: %s", err_word(lock));
 	r = layout_read_index(l, &old, e);

@@ -71,7 +71,7 @@ static struct json *make(const char *members, const struct bundle_options *o, st
 	struct bundle_options none = { 0 };
 	struct json *doc = NULL;
 
-	buf_addf(&text, "{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v6\",\"author\":\"A\",\"created\":\"2020\","
+	buf_addf(&text, "{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v6\",\"author\":\"A\",\"created\":\"2020\",\"os.version\":\"7\",\"os.features\":[\"f\",\"g\"],"
 			"\"config\":{%s}," ROOTFS "}", members);
 	if (bundle(buf_str(&text), rootfd, o ? o : &none, &out, e) < 0)
 		return NULL;
@@ -156,7 +156,8 @@ static void test_annotations(void)
 	      "\"Labels\":{\"z\":\"1\",\"a\":\"2\",\"org.opencontainers.image.author\":\"me\"}", "annotations",
 	      "{\"a\":\"2\",\"org.opencontainers.image.architecture\":\"arm\",\"org.opencontainers.image.author\":\"me\","
 	      "\"org.opencontainers.image.created\":\"2020\",\"org.opencontainers.image.exposedPorts\":\"53/udp,80/tcp\","
-	      "\"org.opencontainers.image.os\":\"linux\",\"org.opencontainers.image.stopSignal\":\"SIGINT\","
+	      "\"org.opencontainers.image.os\":\"linux\",\"org.opencontainers.image.os.features\":\"f,g\","
+	      "\"org.opencontainers.image.os.version\":\"7\",\"org.opencontainers.image.stopSignal\":\"SIGINT\","
 	      "\"org.opencontainers.image.variant\":\"v6\",\"z\":\"1\"}", "annotations, sorted, labels winning");
 	is_at("\"Labels\":{\"run.oci.handler\":\"krun\",\"org.systemd.property.ExecStart\":\"x\",\"org.criu.config\":\"/x\","
 	      "\"io.katacontainers.config.hypervisor.path\":\"/x\",\"run.ocis\":\"fine\"}", "annotations/run.ocis", "\"fine\"",

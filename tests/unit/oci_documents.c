@@ -287,6 +287,8 @@ static void test_choose(void)
 	is_num(choose(ENTRY("linux", "arm64") "," BARE, "linux/amd64", NULL), 1, "which serves else");
 	is_num(choose("{" TYPE("application/x") D ",\"size\":1}", "linux/amd64", NULL), E_NOT_FOUND,
 	       "but not what is no image");
+	is_num(choose("{" TYPE(MEDIA_OCI_MANIFEST) D ",\"size\":1,\"artifactType\":\"a/sbom\"}", "linux/amd64", NULL), E_NOT_FOUND,
+	       "nor an artifact");
 	is_num(choose(ENTRY("unknown", "unknown"), "linux/amd64", NULL), E_NOT_FOUND,
 	       "T75 nor an attestation");
 	is_num(choose(ENTRY("linux", "arm64") "," ENTRY("windows", "amd64") "," ENTRY("unknown", "unknown"),
@@ -323,6 +325,8 @@ static void test_config(void)
 		is_num(config_check(&c, &m, &arm64, &e), E_FORMAT, "T75 but no other platform's");
 		is_str(e.text, "the index lists the image as linux/arm64 but its config says linux/amd64",
 		       "T75 and says which");
+		platform_parse("windows/amd64", &arm64, NULL);
+		is_num(config_check(&c, &m, &arm64, NULL), E_FORMAT, "T75 nor another system's");
 		m.layers_n = 2;
 		is_num(config_check(&c, &m, NULL, NULL), E_FORMAT, "T76 nor one of more layers");
 		config_release(&c);

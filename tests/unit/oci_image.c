@@ -487,7 +487,7 @@ static void test_names(const struct image_parts *p)
 	struct image_parts q = parts("amd64", "Q", "q", NULL);
 	char *index = make_index(MEDIA_OCI_MANIFEST, p->manifest, REF("r.io/a:1"), q.manifest, REF("two"));
 	char *evil = make_index(MEDIA_OCI_MANIFEST, q.manifest, REF("../../etc:x"), NULL, NULL);
-	_cleanup_(buf_release) struct buf tar = BUF_INIT, bad = BUF_INIT;
+	_cleanup_(buf_release) struct buf tar = BUF_INIT, bad = BUF_INIT, unnamed = BUF_INIT;
 	struct digest d = digest_of(HASH_SHA256, span_str(q.manifest));
 	struct image *img = NULL;
 
@@ -497,6 +497,10 @@ static void test_names(const struct image_parts *p)
 	fails(&tar, NULL, E_NOT_FOUND, "there are several images, name one: r.io/a:1, two", "several images");
 	reads(&tar, &(struct image_options){ .tag = "two" }, "Qq", "one by its name");
 	reads(&tar, &(struct image_options){ .digest = &d, .tag = "r.io/a:1" }, "Qq", "one by its digest");
+	char *bare = make_index(MEDIA_OCI_MANIFEST, p->manifest, "", q.manifest, "");
+	add(&unnamed, "index.json", bare);
+	fails(&unnamed, NULL, E_NOT_FOUND, "there are several images, name one: sha256:", "several without names or platforms");
+	free(bare);
 	fails(&tar, &(struct image_options){ .tag = "three" }, E_NOT_FOUND, "no image is named three; there are: r.io/a:1, two",
 	      "a name that is not there");
 	if (ok(open_as(STREAM, buf_span(&tar), &(struct image_options){ .tag = "r.io/a:1" }, &img, NULL) == 0, "opened")) {

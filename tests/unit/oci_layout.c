@@ -146,6 +146,43 @@ static void test_partials(const struct layout *l)
 	ok(layout_has_blob(l, &d), "discarded without touching the blob");
 }
 
+/*
+ * Who opens a partial while another commits it must not get what is a blob by then: he would write into it.
+ */
+static void test_partial_race(const struct layout *l)
+{
+	enum { PROCESSES = 3, ROUNDS = 2000 };
+	struct descriptor d = blob("race");
+	pid_t pid[PROCESSES];
+	int bad = 0;
+
+	for (int i = 0; i < PROCESSES; i++) {
+		pid[i] = fork();
+		if (pid[i])
+			continue;
+		for (int n = 0; n < ROUNDS; n++) {
+			struct stat st;
+			int fd;
+
+			if (layout_partial_open(l, &d.digest, &fd, NULL) < 0)
+				continue;
+			if (fstat(fd, &st) < 0 || st.st_size > 0)
+				_exit(1);
+			fd_write_all(fd, "race", 4);
+			layout_partial_commit(l, &d.digest, fd, false, NULL);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		int status;
+
+		waitpid(pid[i], &status, 0);
+		bad += status != 0;
+	}
+	is_num(bad, 0, "a partial that another process commits meanwhile is not taken for one");
+	ok(layout_has_blob(l, &d), "and the blob is whole");
+}
+
 /* A partial of name, aged. */
 static void make_old(const char *path, int age)
 {
@@ -220,6 +257,10 @@ static void test_tags(const struct layout *l)
 	is_str(read_text(in_top("l/index.json")),
 	       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(A, NAME("p") ",\"platform\":{\"architecture\":\"arm\","
 	       "\"os\":\"linux\",\"variant\":\"v6\"}") "]}", "is written");
+	is_num(layout_set_tag(l, "a b", &a, false, NULL), E_USAGE, "a name with a blank");
+	is_num(layout_set_tag(l, "", &a, false, NULL), E_USAGE, "an empty one");
+	is_num(layout_set_tag(l, "-a", &a, false, NULL), E_USAGE, "one that begins as an option");
+	is_num(layout_set_tag(l, "r.io/a__b:1@x+y", &a, false, NULL), 0, "a long one");
 	write_file(in_top("l/index.json"), "{\"schemaVersion\":2,\"manifests\":{}}");
 	is_num(layout_set_tag(l, "p", &a, false, NULL), E_FORMAT, "no index");
 	write_file(in_top("l/index.json"), "{");
@@ -286,6 +327,7 @@ int main(void)
 	if (layout_open(in_top("l"), false, &l, NULL) == 0) {
 		test_blobs(&l);
 		test_partials(&l);
+		test_partial_race(&l);
 		test_clean(&l);
 		test_tags(&l);
 		layout_close(&l);
