@@ -67,18 +67,19 @@ void tar_closep(struct tar **t)
 
 /* ---- blocks ---- */
 
-/* Copies the next block to t->block: 1, 0 at a clean end, or an error. */
+/* The next block as t->block: 1, 0 at a clean end, or an error. */
 static int next_block(struct tar *t)
 {
 	struct span w = stream_peek(t->src);
-	ssize_t n = TAR_BLOCK_SIZE;
+	ssize_t n;
 
 	if (w.n >= TAR_BLOCK_SIZE) {
-		memcpy(t->block, w.p, TAR_BLOCK_SIZE);
+		t->block = w.p;
 		stream_skip(t->src, TAR_BLOCK_SIZE);
 		return 1;
 	}
-	n = stream_read(t->src, t->block, TAR_BLOCK_SIZE);
+	t->block = t->buffer;
+	n = stream_read(t->src, t->buffer, TAR_BLOCK_SIZE);
 	if (n < 0)
 		return tar_fail(t, (int)n, "reading failed");
 	if (n && n < TAR_BLOCK_SIZE)

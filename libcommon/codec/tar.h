@@ -80,7 +80,8 @@ struct tar {
 	struct tar_global *globals;
 	size_t globals_bytes;
 
-	unsigned char block[TAR_BLOCK_SIZE];
+	const unsigned char *block; /* the header: in src's window, or in buffer; until the next read of src */
+	unsigned char buffer[TAR_BLOCK_SIZE];
 	unsigned char name[257], link[101], uname[33], gname[33];
 };
 

@@ -68,11 +68,11 @@ int tar_sparse_gnu(struct tar *t)
 	r = gnu_places(t, t->block + H_GNU_SPARSE, 4, &last);
 	/* Blocks of 21 further places stand before the contents. */
 	while (!r && more) {
-		r = stream_read_exact(t->src, t->block, TAR_BLOCK_SIZE);
+		r = stream_read_exact(t->src, t->buffer, TAR_BLOCK_SIZE);
 		if (r)
 			return tar_fail(t, r, "%s: cut off in a sparse map", quoted(t->entry.name));
-		r = gnu_places(t, t->block, 21, &last);
-		more = t->block[504];
+		r = gnu_places(t, t->buffer, 21, &last);
+		more = t->buffer[504];
 	}
 	return r ? r : finish_map(t, (uint64_t)size);
 }
@@ -97,7 +97,7 @@ static int pax_map_record(struct tar *t)
 /* Version 1.0: the map stands before the contents, in whole blocks: a count, then offsets and lengths, a line each. */
 struct map_reader {
 	struct tar *t;
-	size_t i; /* in t->block */
+	size_t i; /* in t->buffer */
 };
 
 static int map_number(struct map_reader *m, uint64_t *out)
@@ -110,13 +110,13 @@ static int map_number(struct map_reader *m, uint64_t *out)
 		if (m->i == TAR_BLOCK_SIZE) {
 			if (t->left < TAR_BLOCK_SIZE)
 				break;
-			int r = stream_read_exact(t->src, t->block, TAR_BLOCK_SIZE);
+			int r = stream_read_exact(t->src, t->buffer, TAR_BLOCK_SIZE);
 			if (r)
 				return tar_fail(t, r, "%s: cut off in a sparse map", quoted(t->entry.name));
 			t->left -= TAR_BLOCK_SIZE;
 			m->i = 0;
 		}
-		unsigned char c = t->block[m->i++];
+		unsigned char c = t->buffer[m->i++];
 		if (c == '\n' && !num_u64(span_of(digits, n), INT64_MAX, out))
 			return 0;
 		if (n == sizeof(digits) || c < '0' || c > '9')
