@@ -1,4 +1,5 @@
-/* IMAGE operands: "-", a file that holds an image stream, or a layout as DIR, DIR:TAG or DIR@DIGEST. */
+/* IMAGE operands: "-", a file that holds an image stream, or a layout as DIR, DIR:TAG or
+ * DIR@DIGEST. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 /*
- * config.json of an OCI runtime bundle, from an image config (image-spec conversion.md; runtime-spec config.md). The same image
- * and user database give the same bytes.
+ * config.json of an OCI runtime bundle, from an image config (image-spec conversion.md;
+ * runtime-spec config.md). The same image and user database give the same bytes.
  */
 #include "libcommon/oci/bundle.h"
 
@@ -97,7 +97,8 @@ static int put_words(struct bundle *b, const char *key, size_t *n, struct err *e
 
 	for (size_t i = 0; r == 0 && i < json_len(list); i++) {
 		if (!json_str(json_at(list, i), &word))
-			return err_set(e, E_FORMAT, "%s in the image config is no list of strings", key);
+			return err_set(e, E_FORMAT, "%s in the image config is no list of strings",
+				       key);
 		json_put_str(&b->o, word);
 		++*n;
 	}
@@ -132,7 +133,8 @@ static int put_env(struct bundle *b, struct err *e)
 	json_begin(&b->o, '[');
 	for (size_t i = 0; r == 0 && i < json_len(list); i++) {
 		if (!json_str(json_at(list, i), &word))
-			return err_set(e, E_FORMAT, "Env in the image config is no list of strings");
+			return err_set(e, E_FORMAT,
+				       "Env in the image config is no list of strings");
 		if (span_find(word, '=') == word.n || word.p[0] == '=')
 			continue;
 		has_path |= span_starts(word, "PATH=");
@@ -164,13 +166,26 @@ static int put_cwd(struct bundle *b, struct err *e)
 	return r;
 }
 
-/* docker's default set. One who is not root may regain them by a setuid program, but does not start with them. */
+/* docker's default set. One who is not root may regain them by a setuid program, but does not start
+ * with them. */
 static void put_capabilities(struct bundle *b)
 {
 	static const char *const caps[] = {
-		"CAP_AUDIT_WRITE", "CAP_CHOWN",	 "CAP_DAC_OVERRIDE",	 "CAP_FOWNER", "CAP_FSETID",
-		"CAP_KILL",	   "CAP_MKNOD",	 "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP",
-		"CAP_SETGID",	   "CAP_SETPCAP", "CAP_SETUID",		 "CAP_SYS_CHROOT", NULL,
+		"CAP_AUDIT_WRITE",
+		"CAP_CHOWN",
+		"CAP_DAC_OVERRIDE",
+		"CAP_FOWNER",
+		"CAP_FSETID",
+		"CAP_KILL",
+		"CAP_MKNOD",
+		"CAP_NET_BIND_SERVICE",
+		"CAP_NET_RAW",
+		"CAP_SETFCAP",
+		"CAP_SETGID",
+		"CAP_SETPCAP",
+		"CAP_SETUID",
+		"CAP_SYS_CHROOT",
+		NULL,
 	};
 	static const char *const none[] = { NULL };
 	const char *const *held = b->user.uid == 0 ? caps : none;

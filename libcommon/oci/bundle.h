@@ -14,7 +14,8 @@ struct bundle {
 	bool userns;
 };
 
-/* A member of the image config's "config": *out is NULL where it is missing or null; any other type but the wanted is an error. */
+/* A member of the image config's "config": *out is NULL where it is missing or null; any other type
+ * but the wanted is an error. */
 int bundle_get(const struct bundle *b, const char *key, bool (*is)(const struct json *),
 	       const struct json **out, struct err *e);
 int bundle_get_text(const struct bundle *b, const char *key, struct span *out, struct err *e);

@@ -8,14 +8,17 @@ struct annotation {
 };
 
 /*
- * Runtimes take orders from annotations (which handler to start, properties of systemd units, hooks' output, virtual machines):
- * a label of an image is no way to give any (T73).
+ * Runtimes take orders from annotations (which handler to start, properties of systemd units,
+ * hooks' output, virtual machines): a label of an image is no way to give any (T73).
  */
 static bool is_order(struct span key)
 {
-	static const char *const prefixes[] = { "run.oci.",	     "org.systemd.property.",
-						"org.criu.",	     "io.katacontainers.",
-						"io.kubernetes.",    "io.podman.annotations.",
+	static const char *const prefixes[] = { "run.oci.",
+						"org.systemd.property.",
+						"org.criu.",
+						"io.katacontainers.",
+						"io.kubernetes.",
+						"io.podman.annotations.",
 						"com.github.containers." };
 
 	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)

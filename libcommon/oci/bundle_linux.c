@@ -56,8 +56,8 @@ static bool is_below(struct span path, const char *dir)
 }
 
 /*
- * A volume is a place for data in the container's own tree. What would lie over the mounts that the container needs to be one
- * is left out: images for systemd name /sys/fs/cgroup.
+ * A volume is a place for data in the container's own tree. What would lie over the mounts that the
+ * container needs to be one is left out: images for systemd name /sys/fs/cgroup.
  */
 static bool volume_valid(struct span path)
 {
@@ -78,7 +78,8 @@ static bool volume_valid(struct span path)
 	return path.n > 1;
 }
 
-/* Memory with the mode and owner of the directory that it hides, so that the image's user may write there. */
+/* Memory with the mode and owner of the directory that it hides, so that the image's user may write
+ * there. */
 static void put_volume(struct bundle *b, struct span path)
 {
 	_cleanup_(freep) char *dst = span_dup(path), *owner = NULL, *group = NULL;
@@ -115,7 +116,8 @@ int bundle_put_mounts(struct bundle *b, struct err *e)
 
 /* ---- linux ---- */
 
-static void put_id_map(struct json_out *o, const char *key, const struct id_map_entry *map, size_t n)
+static void put_id_map(struct json_out *o, const char *key, const struct id_map_entry *map,
+		       size_t n)
 {
 	json_key(o, key);
 	json_begin(o, '[');
@@ -149,13 +151,23 @@ static void put_namespaces(struct bundle *b)
 void bundle_put_linux(struct bundle *b)
 {
 	static const char *const masked[] = {
-		"/proc/acpi",	    "/proc/asound",	 "/proc/interrupts",  "/proc/kcore",
-		"/proc/keys",	    "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-		"/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
-		"/sys/firmware",    NULL,
+		"/proc/acpi",
+		"/proc/asound",
+		"/proc/interrupts",
+		"/proc/kcore",
+		"/proc/keys",
+		"/proc/latency_stats",
+		"/proc/sched_debug",
+		"/proc/scsi",
+		"/proc/timer_list",
+		"/proc/timer_stats",
+		"/sys/devices/virtual/powercap",
+		"/sys/firmware",
+		NULL,
 	};
-	static const char *const read_only[] = { "/proc/bus", "/proc/fs",	      "/proc/irq",
-						 "/proc/sys", "/proc/sysrq-trigger", NULL };
+	static const char *const read_only[] = { "/proc/bus",		"/proc/fs",
+						 "/proc/irq",		"/proc/sys",
+						 "/proc/sysrq-trigger", NULL };
 	const struct bundle_options *bo = b->options;
 
 	json_key(&b->o, "linux");

@@ -21,7 +21,8 @@ static int read_diff_ids(struct config *c, struct err *e)
 	if (!json_is_object(rootfs))
 		return err_set(e, E_FORMAT, "the image config has no rootfs");
 	if (!span_is(member(rootfs, "type"), "layers"))
-		return err_set(e, E_FORMAT, "the rootfs of the image config is not of type \"layers\"");
+		return err_set(e, E_FORMAT,
+			       "the rootfs of the image config is not of type \"layers\"");
 	/* null is what Go's encoder makes of an image without layers */
 	if (ids && !json_is_array(ids) && !json_is_null(ids))
 		return err_set(e, E_FORMAT, "the diff_ids of the image config are no array");
@@ -90,13 +91,15 @@ int config_check(const struct config *c, const struct document *manifest,
 	char said[100], is[100];
 
 	if (c->diff_ids_n != manifest->layers_n)
-		return err_set(e, E_FORMAT, "the image config has %zu diff_ids but the manifest %zu layers",
+		return err_set(e, E_FORMAT,
+			       "the image config has %zu diff_ids but the manifest %zu layers",
 			       c->diff_ids_n, manifest->layers_n);
 	if (!listed || !listed->os[0] || !c->platform.os[0])
 		return 0;
 	/* configs often leave the variant out */
 	if (strcmp(listed->os, c->platform.os) || strcmp(listed->arch, c->platform.arch))
-		return err_set(e, E_FORMAT, "the index lists the image as %s but its config says %s",
+		return err_set(e, E_FORMAT,
+			       "the index lists the image as %s but its config says %s",
 			       platform_text(listed, said), platform_text(&c->platform, is));
 	return 0;
 }

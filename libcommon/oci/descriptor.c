@@ -6,8 +6,8 @@
 
 enum { MEDIA_TYPE_MAX = 255, NAME_MAX_BYTES = 1024 };
 
-#define OCI_NONDIST "application/vnd.oci.image.layer.nondistributable.v1.tar"
-#define DOCKER_DIFF "application/vnd.docker.image.rootfs.diff.tar"
+#define OCI_NONDIST    "application/vnd.oci.image.layer.nondistributable.v1.tar"
+#define DOCKER_DIFF    "application/vnd.docker.image.rootfs.diff.tar"
 #define DOCKER_FOREIGN "application/vnd.docker.image.rootfs.foreign.diff.tar"
 
 bool media_type_valid(struct span s)

@@ -1,7 +1,8 @@
 /*
- * Indexes and manifests (image-spec image-index.md, manifest.md; docker's schema 2). What a document is must be the same by
- * its carrier's word, its own mediaType and its structure, and by the eyes of parsers that ignore the case of names: one
- * that is a manifest for one tool and an index for the next names two images under one digest.
+ * Indexes and manifests (image-spec image-index.md, manifest.md; docker's schema 2). What a
+ * document is must be the same by its carrier's word, its own mediaType and its structure, and by
+ * the eyes of parsers that ignore the case of names: one that is a manifest for one tool and an
+ * index for the next names two images under one digest.
  */
 #include "libcommon/oci.h"
 #include "libcommon/oci/oci_private.h"
@@ -28,8 +29,7 @@ static const struct {
 static bool is_generic(struct span type)
 {
 	static const char *const generic[] = { "application/json", "text/plain",
-					       "application/octet-stream",
-					       "binary/octet-stream" };
+					       "application/octet-stream", "binary/octet-stream" };
 
 	for (size_t i = 0; i < ARRAY_LEN(generic); i++)
 		if (span_is_nocase(type, generic[i]))
@@ -39,9 +39,10 @@ static bool is_generic(struct span type)
 
 static int schema1(struct err *e)
 {
-	return err_set(e, E_UNSUPPORTED,
-		       "a docker schema 1 manifest: this format of before 2016 is not supported; push "
-		       "the image again with a newer tool");
+	return err_set(
+		e, E_UNSUPPORTED,
+		"a docker schema 1 manifest: this format of before 2016 is not supported; push "
+		"the image again with a newer tool");
 }
 
 /* The kind that a media type says; an error for a type that is neither. */
@@ -62,8 +63,8 @@ static int kind_of_type(struct span type, enum document_kind *kind, struct err *
 /* One of the names that decide what a document is. */
 enum { M_SCHEMA, M_TYPE, M_MANIFESTS, M_CONFIG, M_LAYERS, M_FSLAYERS, M_HISTORY, M_SUBJECT, M_N };
 static const char *const decisive[M_N] = {
-	[M_SCHEMA] = "schemaVersion", [M_TYPE] = "mediaType",	  [M_MANIFESTS] = "manifests",
-	[M_CONFIG] = "config",	      [M_LAYERS] = "layers",	  [M_FSLAYERS] = "fsLayers",
+	[M_SCHEMA] = "schemaVersion", [M_TYPE] = "mediaType",  [M_MANIFESTS] = "manifests",
+	[M_CONFIG] = "config",	      [M_LAYERS] = "layers",   [M_FSLAYERS] = "fsLayers",
 	[M_HISTORY] = "history",      [M_SUBJECT] = "subject",
 };
 
@@ -109,7 +110,8 @@ static int decide_kind(const struct json *m[M_N], struct span carrier, struct do
 	if (version != 2)
 		return err_set(e, E_FORMAT, "the document's schemaVersion is not 2");
 	if (!index && !manifest)
-		return err_set(e, E_FORMAT, "the document is neither an image index nor a manifest");
+		return err_set(e, E_FORMAT,
+			       "the document is neither an image index nor a manifest");
 	if (is_generic(carrier))
 		carrier.n = 0;
 	if (own.n && carrier.n && !span_eq(own, carrier))
@@ -124,8 +126,8 @@ static int decide_kind(const struct json *m[M_N], struct span carrier, struct do
 		return r;
 	if (said != out->kind)
 		return err_set(e, E_FORMAT, "the document is named a%s %s but is built as a%s %s",
-			       said == DOC_INDEX ? "n" : "", kind_names[said],
-			       index ? "n" : "", kind_names[out->kind]);
+			       said == DOC_INDEX ? "n" : "", kind_names[said], index ? "n" : "",
+			       kind_names[out->kind]);
 	out->media_type = span_dup(type);
 	return 0;
 }
@@ -139,8 +141,8 @@ static int read_descriptors(const struct json *v, const char *what, size_t max,
 	if (!v || (!json_is_array(v) && !json_is_null(v)))
 		return err_set(e, E_FORMAT, "the document's \"%s\" is no array", what);
 	if (len > max)
-		return err_set(e, E_TOOBIG, "the document lists %zu %s; at most %zu are read", len, what,
-			       max);
+		return err_set(e, E_TOOBIG, "the document lists %zu %s; at most %zu are read", len,
+			       what, max);
 	if (json_is_null(v) || !len)
 		return 0;
 	*out = xcalloc(len, sizeof(**out));
@@ -174,7 +176,8 @@ static int read_manifest(const struct json *m[M_N], struct document *out, struct
 	return 0;
 }
 
-static int parse(struct document *out, const char *media_type, const struct json *doc, struct err *e)
+static int parse(struct document *out, const char *media_type, const struct json *doc,
+		 struct err *e)
 {
 	const struct json *m[M_N] = { 0 };
 	struct span carrier = span_str(media_type);
@@ -217,8 +220,8 @@ int document_parse(struct buf *raw, const char *media_type, struct document *out
 		r = err_set(e, E_TOOBIG, "a manifest of %zu bytes; at most %d are read", d.raw.n,
 			    DOC_MANIFEST_MAX);
 	if (r == 0)
-		r = json_parse(buf_span(&d.raw), &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX },
-			       &doc, e);
+		r = json_parse(buf_span(&d.raw),
+			       &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX }, &doc, e);
 	if (r == 0)
 		r = parse(&d, media_type, doc, e);
 	if (r < 0) {
@@ -248,7 +251,8 @@ void document_release(struct document *d)
 	memset(d, 0, sizeof(*d));
 }
 
-/* A manifest or index that says nothing about its platform may serve anybody: its config will tell. */
+/* A manifest or index that says nothing about its platform may serve anybody: its config will tell.
+ */
 static bool may_serve(const struct descriptor *d)
 {
 	enum document_kind kind;

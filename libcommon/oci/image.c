@@ -13,8 +13,8 @@ int image_check_bytes(struct span bytes, const struct descriptor *d, struct err 
 
 	digest_text(&d->digest, text);
 	if (bytes.n != d->size)
-		return err_set(e, E_SIZE, "%s has %zu bytes but its descriptor says %llu", text, bytes.n,
-			       (unsigned long long)d->size);
+		return err_set(e, E_SIZE, "%s has %zu bytes but its descriptor says %llu", text,
+			       bytes.n, (unsigned long long)d->size);
 	if (!digest_eq(&got, &d->digest))
 		return err_set(e, E_DIGEST, "the bytes of %s do not hash to it", text);
 	return 0;
@@ -49,7 +49,8 @@ static void list_names(const struct document *index, struct buf *out)
 {
 	size_t shown = 0;
 
-	for (size_t i = 0; i < index->manifests_n && shown < LISTED_MAX && out->n < LIST_BYTES_MAX; i++) {
+	for (size_t i = 0; i < index->manifests_n && shown < LISTED_MAX && out->n < LIST_BYTES_MAX;
+	     i++) {
 		const struct descriptor *d = &index->manifests[i];
 		char text[DIGEST_TEXT_MAX];
 
@@ -116,7 +117,8 @@ static int choose_platform(const struct descriptor *const *c, size_t n, const st
 static int choose_top(const struct document *index, const struct image_options *o,
 		      const struct platform *want, const struct descriptor **out, struct err *e)
 {
-	_cleanup_(freep) const struct descriptor **c = xcalloc(index->manifests_n + 1, sizeof(void *));
+	_cleanup_(freep) const struct descriptor **c =
+		xcalloc(index->manifests_n + 1, sizeof(void *));
 	bool platforms;
 	size_t n = 0;
 
@@ -159,7 +161,8 @@ static int load(struct image *img, const struct descriptor *d, uint64_t max, con
 	return img->ops->load(img, d, out, e);
 }
 
-/* Follows indexes from *at, which becomes the manifest's descriptor, with the platform that the last index said. */
+/* Follows indexes from *at, which becomes the manifest's descriptor, with the platform that the
+ * last index said. */
 static int descend(struct image *img, struct descriptor *at, const struct platform *want,
 		   struct err *e)
 {
@@ -207,8 +210,8 @@ static int load_config(struct image *img, const struct descriptor *listed,
 	if (r < 0)
 		return r;
 	img->has_config = true;
-	r = config_check(&img->config, &img->manifest, listed->has_platform ? &listed->platform : NULL,
-			 e);
+	r = config_check(&img->config, &img->manifest,
+			 listed->has_platform ? &listed->platform : NULL, e);
 	if (r < 0 || !wanted->os[0] || !img->config.platform.os[0] ||
 	    platform_match(wanted, &img->config.platform))
 		return r;

@@ -7,7 +7,8 @@
 struct image_ops {
 	/* The bytes of a document, verified; d->size has been found to be within bounds. */
 	int (*load)(struct image *img, const struct descriptor *d, struct buf *out, struct err *e);
-	int (*blob)(struct image *img, const struct descriptor *d, struct stream **out, struct err *e);
+	int (*blob)(struct image *img, const struct descriptor *d, struct stream **out,
+		    struct err *e);
 	int (*finish)(struct image *img, struct err *e);
 	void (*close)(struct image *img); /* all but struct image's own members; frees img */
 	/* Tells, before the next load, that these will not be asked for; may be NULL. */

@@ -1,9 +1,10 @@
 /*
  * An image in an image stream: a tar of a layout, its members in any order.
  *
- * In a regular file the members are found first and then read in place. What comes through a pipe is read once: in the order
- * in which image_writer writes it, each blob is handed on as it passes. A blob that comes before it is wanted, or that the
- * manifest names twice, waits in an unlinked file; before the manifest is known that may be any blob.
+ * In a regular file the members are found first and then read in place. What comes through a pipe
+ * is read once: in the order in which image_writer writes it, each blob is handed on as it passes.
+ * A blob that comes before it is wanted, or that the manifest names twice, waits in an unlinked
+ * file; before the manifest is known that may be any blob.
  */
 #include "libcommon/oci/image.h"
 #include "libcommon/oci/oci_private.h"
@@ -25,22 +26,23 @@ struct archive {
 	struct image img;
 	struct stream *src;
 	struct tar *tar;
-	struct err tar_err;   /* the texts of tar and of what it stands on */
-	int fd;               /* the file, or the spool; -1 where there is none yet */
+	struct err tar_err; /* the texts of tar and of what it stands on */
+	int fd;		    /* the file, or the spool; -1 where there is none yet */
 	bool streaming;
 	bool at_end;
-	uint64_t base;        /* where the archive begins in the file */
+	uint64_t base; /* where the archive begins in the file */
 	uint64_t spooled, spool_max;
 	struct member *members;
 	size_t members_n, members_cap;
 	struct buf index;
 	bool has_index, is_docker_archive;
 	struct set64 unwanted; /* keys of documents that were not chosen */
-	bool resolved;         /* the manifest is known */
+	bool resolved;	       /* the manifest is known */
 	struct set64 wanted;   /* then: keys of what it names */
 };
 
-/* The first bytes of a digest name it among honest ones; who makes two alike only spoils his own image. */
+/* The first bytes of a digest name it among honest ones; who makes two alike only spoils his own
+ * image. */
 static uint64_t key_of(const struct digest *d)
 {
 	uint64_t key;
@@ -156,18 +158,20 @@ static int spool_member(struct archive *a, const struct digest *d, uint64_t size
 	int r;
 
 	if (size > a->spool_max - a->spooled)
-		return err_set(e, E_TOOBIG,
-			       "blobs of the image stream that come before their turn take more than "
-			       "%llu bytes (--spool-max)",
-			       (unsigned long long)a->spool_max);
+		return err_set(
+			e, E_TOOBIG,
+			"blobs of the image stream that come before their turn take more than "
+			"%llu bytes (--spool-max)",
+			(unsigned long long)a->spool_max);
 	if (a->fd < 0) {
 		a->fd = spool_open();
 		if (a->fd < 0) {
 			r = a->fd;
-			return err_set(e, r,
-				       "a temporary file for blobs of the image stream that come before "
-				       "their turn: %s",
-				       err_word(r));
+			return err_set(
+				e, r,
+				"a temporary file for blobs of the image stream that come before "
+				"their turn: %s",
+				err_word(r));
 		}
 	}
 	r = spool_bytes(a, tar_data(a->tar));
@@ -194,8 +198,8 @@ static int meet_blob(struct archive *a, const struct digest *d, uint64_t size, s
 }
 
 /*
- * Goes on to the next member and puts it where it belongs. 1: it is the blob *stop, unread, of *size bytes; 0: another; or
- * E_NOT_FOUND without a text at the end.
+ * Goes on to the next member and puts it where it belongs. 1: it is the blob *stop, unread, of
+ * *size bytes; 0: another; or E_NOT_FOUND without a text at the end.
  */
 static int advance(struct archive *a, const struct digest *stop, uint64_t *size, struct err *e)
 {
@@ -261,10 +265,11 @@ static int locate(struct archive *a, const struct descriptor *d, const struct me
 		return r;
 	digest_text(&d->digest, text);
 	if (a->streaming)
-		return err_set(e, E_TRUNCATED,
-			       "the image stream ends without blob %s (did the command before the pipe "
-			       "fail?)",
-			       text);
+		return err_set(
+			e, E_TRUNCATED,
+			"the image stream ends without blob %s (did the command before the pipe "
+			"fail?)",
+			text);
 	return err_set(e, E_NOT_FOUND, "the image stream has no blob %s", text);
 }
 
@@ -281,7 +286,8 @@ static void note_manifest(struct archive *a)
 		set64_add(&a->wanted, key_of(&m->layers[i].digest));
 }
 
-static int archive_load(struct image *img, const struct descriptor *d, struct buf *out, struct err *e)
+static int archive_load(struct image *img, const struct descriptor *d, struct buf *out,
+			struct err *e)
 {
 	struct archive *a = container_of(img, struct archive, img);
 	_cleanup_(stream_closep) struct stream *s = NULL;
@@ -333,8 +339,8 @@ static int archive_blob(struct image *img, const struct descriptor *d, struct st
 	}
 	if (r < 0)
 		return r;
-	s = m ? stream_from_file(a->fd, m->offset, m->size) :
-		stream_limit(tar_data(a->tar), d->size, false);
+	s = m ? stream_from_file(a->fd, m->offset, m->size)
+	      : stream_limit(tar_data(a->tar), d->size, false);
 	*out = stream_verify(s, want->alg, want->v, d->size);
 	return 0;
 }
@@ -403,9 +409,11 @@ static int check_magic(struct stream *src, struct err *e)
 		return err_set(e, E_EMPTY, "the image stream is empty");
 	switch (compression_from_magic(w)) {
 	case COMPRESSION_GZIP:
-		return err_set(e, E_FORMAT, "the image stream is compressed: put \"gzip -dc\" before it");
+		return err_set(e, E_FORMAT,
+			       "the image stream is compressed: put \"gzip -dc\" before it");
 	case COMPRESSION_ZSTD:
-		return err_set(e, E_FORMAT, "the image stream is compressed: put \"zstd -dc\" before it");
+		return err_set(e, E_FORMAT,
+			       "the image stream is compressed: put \"zstd -dc\" before it");
 	default:
 		return 0;
 	}

@@ -10,7 +10,8 @@ struct layout_image {
 	bool verify;
 };
 
-static int layout_load(struct image *img, const struct descriptor *d, struct buf *out, struct err *e)
+static int layout_load(struct image *img, const struct descriptor *d, struct buf *out,
+		       struct err *e)
 {
 	struct layout_image *li = container_of(img, struct layout_image, img);
 	_cleanup_(fd_closep) int fd = layout_blob_open(&li->layout, d, e);

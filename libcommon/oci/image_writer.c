@@ -1,10 +1,12 @@
 /*
- * Image streams, written: a tar of a layout in the order in which a reader wants it, the same bytes for the same image.
+ * Image streams, written: a tar of a layout in the order in which a reader wants it, the same bytes
+ *for the same image.
  *
- *	oci-layout  index.json  manifest.json  blobs/  blobs/sha256/  the index and manifests  the blobs  end blocks
+ *	oci-layout  index.json  manifest.json  blobs/  blobs/sha256/  the index and manifests  the
+ *blobs  end blocks
  *
- * manifest.json is what docker load reads; all else is the OCI layout. Names of the image are full references, which docker,
- * podman, containerd and skopeo all tag correctly.
+ * manifest.json is what docker load reads; all else is the OCI layout. Names of the image are full
+ *references, which docker, podman, containerd and skopeo all tag correctly.
  */
 #include "libcommon/oci.h"
 #include "libcommon/oci/oci_private.h"
@@ -21,8 +23,8 @@ struct image_writer {
 static int out_failed(const struct image_writer *w, struct err *e)
 {
 	return w->out->err ? err_set(e, w->out->err, "writing the image stream: %s",
-				     err_word(w->out->err)) :
-			     0;
+				     err_word(w->out->err))
+			   : 0;
 }
 
 static int put_header(struct image_writer *w, const char *name, enum tar_type type, uint64_t size,
@@ -85,8 +87,9 @@ static void note(struct image_writer *w, const struct digest *d)
 }
 
 /*
- * The names for index.json and manifest.json: tagged is "HOST/REPOSITORY:TAG" or NULL, full has a digest where there is one. A
- * reference without a tag names an image for containerd only; the others would take the digest for a part of the name.
+ * The names for index.json and manifest.json: tagged is "HOST/REPOSITORY:TAG" or NULL, full has a
+ * digest where there is one. A reference without a tag names an image for containerd only; the
+ * others would take the digest for a part of the name.
  */
 static int names_of(const char *ref_name, char **tagged, char **full, struct err *e)
 {
@@ -183,15 +186,16 @@ static int put_dirs(struct image_writer *w, const struct image_writer_options *o
 }
 
 /*
- * docker load knows one platform only: the chosen one, else the first that an index names, which is the same one on every
- * machine.
+ * docker load knows one platform only: the chosen one, else the first that an index names, which is
+ * the same one on every machine.
  */
 static const struct document *docker_choice(const struct image_writer_options *o)
 {
 	if (o->manifest)
 		return o->manifest;
 	for (size_t i = 0; i < o->docs_n; i++)
-		if (o->docs[i]->kind == DOC_MANIFEST && descriptor_is_image_config(&o->docs[i]->config))
+		if (o->docs[i]->kind == DOC_MANIFEST &&
+		    descriptor_is_image_config(&o->docs[i]->config))
 			return o->docs[i];
 	return NULL;
 }
@@ -239,7 +243,8 @@ int image_writer_open(struct sink *out, const struct image_writer_options *o,
 }
 
 /* The bytes go from the window of src straight into the sink. */
-static int copy(struct image_writer *w, const struct descriptor *d, struct stream *src, struct err *e)
+static int copy(struct image_writer *w, const struct descriptor *d, struct stream *src,
+		struct err *e)
 {
 	char text[DIGEST_TEXT_MAX];
 	uint64_t left = d->size;

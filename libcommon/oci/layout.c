@@ -140,7 +140,8 @@ int layout_open(const char *path, bool create, struct layout *l, struct err *e)
 		return r;
 	blobs = dir_open(dirfd, "blobs");
 	if (blobs < 0)
-		return err_set(e, blobs == -ENOENT ? E_FORMAT : blobs, "blobs: %s", err_word(blobs));
+		return err_set(e, blobs == -ENOENT ? E_FORMAT : blobs, "blobs: %s",
+			       err_word(blobs));
 	l->dirfd = steal_fd(&dirfd);
 	l->blobs = blobs;
 	return 0;
@@ -153,7 +154,8 @@ void layout_close(struct layout *l)
 	l->dirfd = l->blobs = -1;
 }
 
-/* A description of its own, so that threads exclude each other too; nothing is left in the layout. */
+/* A description of its own, so that threads exclude each other too; nothing is left in the layout.
+ */
 int layout_lock(int dirfd)
 {
 	_cleanup_(fd_closep) int fd = dir_open(dirfd, ".");
@@ -172,8 +174,9 @@ int layout_blob_open(const struct layout *l, const struct descriptor *d, struct 
 {
 	char path[BLOB_PATH_MAX], text[DIGEST_TEXT_MAX];
 	struct stat st;
-	_cleanup_(fd_closep) int fd = openat(l->blobs, blob_path(&d->digest, "", path),
-					     O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	_cleanup_(fd_closep) int fd =
+		openat(l->blobs, blob_path(&d->digest, "", path),
+		       O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
 	digest_text(&d->digest, text);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
@@ -186,8 +189,8 @@ int layout_blob_open(const struct layout *l, const struct descriptor *d, struct 
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, E_FORMAT, "blob %s is no regular file", text);
 	if ((uint64_t)st.st_size != d->size)
-		return err_set(e, E_SIZE, "blob %s has %lld bytes but its descriptor says %llu", text,
-			       (long long)st.st_size, (unsigned long long)d->size);
+		return err_set(e, E_SIZE, "blob %s has %lld bytes but its descriptor says %llu",
+			       text, (long long)st.st_size, (unsigned long long)d->size);
 	return steal_fd(&fd);
 }
 
@@ -200,7 +203,8 @@ bool layout_has_blob(const struct layout *l, const struct descriptor *d)
 	       S_ISREG(st.st_mode) && (uint64_t)st.st_size == d->size;
 }
 
-/* Does path still name what fd is? Another process may have renamed or removed it before we had the lock. */
+/* Does path still name what fd is? Another process may have renamed or removed it before we had the
+ * lock. */
 static bool still_named(int dirfd, const char *path, int fd)
 {
 	struct stat a, b;
@@ -218,8 +222,8 @@ int layout_partial_open(const struct layout *l, const struct digest *d, int *out
 	digest_text(d, text);
 	for (int tries = 0; r == 0 && tries < 100; tries++) {
 		_cleanup_(fd_closep) int fd =
-			openat(l->blobs, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-			       0644);
+			openat(l->blobs, path,
+			       O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
 
 		r = fd < 0 ? -errno : fd_lock(fd, true, false);
 		if (r == -EWOULDBLOCK)
@@ -230,7 +234,8 @@ int layout_partial_open(const struct layout *l, const struct digest *d, int *out
 		return 0;
 	}
 	if (r == 0 || r == -EWOULDBLOCK)
-		return err_set(e, E_EXISTS, "another process is fetching %s into this layout", text);
+		return err_set(e, E_EXISTS, "another process is fetching %s into this layout",
+			       text);
 	return err_set(e, r, "a file for %s: %s", text, err_word(r));
 }
 

@@ -154,7 +154,8 @@ int layout_set_tag(const struct layout *l, const char *tag, const struct descrip
 	int r;
 
 	if (tag && !name_valid(span_str(tag)))
-		return err_set(e, E_USAGE, "%s is no name for an image in a layout", quoted_str(tag));
+		return err_set(e, E_USAGE, "%s is no name for an image in a layout",
+			       quoted_str(tag));
 	if (lock < 0)
 		return err_set(e, lock, "locking the image layout: %s", err_word(lock));
 	r = layout_read_index(l, &old, e);

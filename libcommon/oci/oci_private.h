@@ -4,8 +4,10 @@
 
 #include "libcommon/oci.h"
 
-/* Normalised from the members of a JSON platform; false (and nothing set) where they are no platform. */
-bool platform_from_parts(struct span os, struct span arch, struct span variant, struct platform *out);
+/* Normalised from the members of a JSON platform; false (and nothing set) where they are no
+ * platform. */
+bool platform_from_parts(struct span os, struct span arch, struct span variant,
+			 struct platform *out);
 
 /* Printable, without what would end it in a header or in JSON. */
 bool media_type_valid(struct span s);
@@ -15,7 +17,8 @@ bool media_type_valid(struct span s);
 	"{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX "\",\"manifests\":[]}"
 /* The contents of a file oci-layout. */
 int layout_file_check(struct span text, struct err *e);
-/* Waits for the lock of the layout at dirfd: a descriptor that holds it while it is open, or -errno. */
+/* Waits for the lock of the layout at dirfd: a descriptor that holds it while it is open, or
+ * -errno. */
 int layout_lock(int dirfd);
 int layout_read_index(const struct layout *l, struct buf *out, struct err *e);
 /* As an entry of an index, with the annotations that are not NULL. */

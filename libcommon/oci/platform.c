@@ -1,4 +1,5 @@
-/* Platforms: OS/ARCH[/VARIANT] as image-index.md and GOOS/GOARCH have it, their aliases, and which serves which. */
+/* Platforms: OS/ARCH[/VARIANT] as image-index.md and GOOS/GOARCH have it, their aliases, and which
+ * serves which. */
 #include "libcommon/oci.h"
 #include "libcommon/oci/oci_private.h"
 
@@ -10,14 +11,16 @@
 static const struct {
 	const char *alias, *arch, *variant;
 } aliases[] = {
-	{ "x86_64", "amd64", NULL },   { "x86-64", "amd64", NULL },    { "i386", "386", "" },
-	{ "i486", "386", "" },         { "i586", "386", "" },          { "i686", "386", "" },
-	{ "aarch64", "arm64", NULL },  { "armhf", "arm", "v7" },       { "armel", "arm", "v6" },
-	{ "armv5", "arm", "v5" },      { "armv6", "arm", "v6" },       { "armv6l", "arm", "v6" },
-	{ "armv7", "arm", "v7" },      { "armv7l", "arm", "v7" },      { "armv8l", "arm", "v8" },
-	{ "powerpc64le", "ppc64le", NULL }, { "ppc64el", "ppc64le", NULL },
-	{ "mips64el", "mips64le", NULL },   { "mipsel", "mipsle", NULL },
-	{ "loongarch64", "loong64", NULL },
+	{ "x86_64", "amd64", NULL },	{ "x86-64", "amd64", NULL },
+	{ "i386", "386", "" },		{ "i486", "386", "" },
+	{ "i586", "386", "" },		{ "i686", "386", "" },
+	{ "aarch64", "arm64", NULL },	{ "armhf", "arm", "v7" },
+	{ "armel", "arm", "v6" },	{ "armv5", "arm", "v5" },
+	{ "armv6", "arm", "v6" },	{ "armv6l", "arm", "v6" },
+	{ "armv7", "arm", "v7" },	{ "armv7l", "arm", "v7" },
+	{ "armv8l", "arm", "v8" },	{ "powerpc64le", "ppc64le", NULL },
+	{ "ppc64el", "ppc64le", NULL }, { "mips64el", "mips64le", NULL },
+	{ "mipsel", "mipsle", NULL },	{ "loongarch64", "loong64", NULL },
 };
 
 static bool part_valid(struct span s)
@@ -51,7 +54,8 @@ static void lower_part(char *out, size_t size, struct span s)
 	out[n] = 0;
 }
 
-/* amd64/v1 and arm64/v8 are the architectures themselves; arm without a variant is v7, as everybody builds it. */
+/* amd64/v1 and arm64/v8 are the architectures themselves; arm without a variant is v7, as everybody
+ * builds it. */
 static void normalise(struct platform *p)
 {
 	if (!strcmp(p->os, "macos"))
@@ -77,7 +81,8 @@ static void normalise(struct platform *p)
 		set_part(p->variant, sizeof(p->variant), "v7");
 }
 
-bool platform_from_parts(struct span os, struct span arch, struct span variant, struct platform *out)
+bool platform_from_parts(struct span os, struct span arch, struct span variant,
+			 struct platform *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (!part_valid(os) || !part_valid(arch) || (variant.n && !part_valid(variant)))
@@ -115,8 +120,8 @@ char *platform_text(const struct platform *p, char out[100])
 }
 
 /*
- * Where each variant runs what was built for a lower one: their order, from "vN[.M]"; -1 for another spelling. base is
- * what no variant means there.
+ * Where each variant runs what was built for a lower one: their order, from "vN[.M]"; -1 for
+ * another spelling. base is what no variant means there.
  */
 static bool upward_compatible(const char *arch, const char **base)
 {

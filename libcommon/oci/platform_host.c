@@ -19,14 +19,28 @@ static uint64_t xcr0(void)
 
 enum {
 	/* leaf 1, ecx */
-	SSE3 = 1u << 0, SSSE3 = 1u << 9, FMA = 1u << 12, CX16 = 1u << 13, SSE41 = 1u << 19,
-	SSE42 = 1u << 20, MOVBE = 1u << 22, POPCNT = 1u << 23, OSXSAVE = 1u << 27, AVX = 1u << 28,
+	SSE3 = 1u << 0,
+	SSSE3 = 1u << 9,
+	FMA = 1u << 12,
+	CX16 = 1u << 13,
+	SSE41 = 1u << 19,
+	SSE42 = 1u << 20,
+	MOVBE = 1u << 22,
+	POPCNT = 1u << 23,
+	OSXSAVE = 1u << 27,
+	AVX = 1u << 28,
 	F16C = 1u << 29,
 	/* leaf 7, ebx */
-	BMI1 = 1u << 3, AVX2 = 1u << 5, BMI2 = 1u << 8, AVX512F = 1u << 16, AVX512DQ = 1u << 17,
-	AVX512CD = 1u << 28, AVX512BW = 1u << 30,
+	BMI1 = 1u << 3,
+	AVX2 = 1u << 5,
+	BMI2 = 1u << 8,
+	AVX512F = 1u << 16,
+	AVX512DQ = 1u << 17,
+	AVX512CD = 1u << 28,
+	AVX512BW = 1u << 30,
 	/* leaf 0x80000001, ecx */
-	LAHF = 1u << 0, LZCNT = 1u << 5,
+	LAHF = 1u << 0,
+	LZCNT = 1u << 5,
 };
 #define AVX512VL (1u << 31)
 
@@ -49,7 +63,8 @@ static int host_level(void)
 	if (!all(c1, FMA | MOVBE | OSXSAVE | AVX | F16C) || !all(c81, LZCNT) ||
 	    !all(b7, BMI1 | AVX2 | BMI2) || (xcr0() & 0x6) != 0x6)
 		return 2;
-	if (!all(b7, AVX512F | AVX512DQ | AVX512CD | AVX512BW | AVX512VL) || (xcr0() & 0xe6) != 0xe6)
+	if (!all(b7, AVX512F | AVX512DQ | AVX512CD | AVX512BW | AVX512VL) ||
+	    (xcr0() & 0xe6) != 0xe6)
 		return 3;
 	return 4;
 }

@@ -1,5 +1,6 @@
 /*
- * References as people write them: the grammar and the defaults of docker's "distribution/reference".
+ * References as people write them: the grammar and the defaults of docker's
+ *"distribution/reference".
  *
  *	reference      := name [ ":" tag ] [ "@" digest ]
  *	name           := [domain "/"] path-component ["/" path-component]*
@@ -152,7 +153,8 @@ static bool has_upper(struct span s)
 	return false;
 }
 
-/* Is what stands before the first slash a registry, or the first part of a repository on docker.io? */
+/* Is what stands before the first slash a registry, or the first part of a repository on docker.io?
+ */
 static bool looks_like_domain(struct span s)
 {
 	return span_is(s, "localhost") || span_find(s, '.') < s.n || span_find(s, ':') < s.n ||
@@ -202,7 +204,8 @@ static int split_tag(struct span *rest, const char *whole, struct span *tag, str
 		return err_set(e, E_USAGE, "%s: the tag is longer than %d characters",
 			       quoted_str(whole), TAG_MAX);
 	if (!tag_valid(*tag))
-		return err_set(e, E_USAGE, "%s: %s is no tag (letters, digits, \"_\", \".\", \"-\")",
+		return err_set(e, E_USAGE,
+			       "%s: %s is no tag (letters, digits, \"_\", \".\", \"-\")",
 			       quoted_str(whole), tag->n ? quoted(*tag) : "\"\"");
 	return 0;
 }

@@ -1,9 +1,10 @@
 /*
  * Users of a tree: what "User" of an image means by the tree's own etc/passwd and etc/group.
  *
- * A name is looked up first, even one of digits; else a number is strictly decimal and at most 2^32 - 2, so that nothing odd
- * ("+0", "0x0", "-1", "4294967296") ever becomes root. The files may be anything that an image can hold: only regular
- * ones of bounded size are read.
+ * A name is looked up first, even one of digits; else a number is strictly decimal and at most 2^32
+ * - 2, so that nothing odd
+ * ("+0", "0x0", "-1", "4294967296") ever becomes root. The files may be anything that an image can
+ * hold: only regular ones of bounded size are read.
  */
 #include "libcommon/oci.h"
 #include "libcommon/oci/oci_private.h"
@@ -113,7 +114,8 @@ static int take_entry(const struct span f[PW_N], struct user *u, struct err *e)
 	struct span home = f[PW_HOME];
 
 	if (!parse_id(f[PW_UID], &u->uid) || !parse_id(f[PW_GID], &u->gid))
-		return err_set(e, E_FORMAT, "the entry of user %s in the image's /%s has no valid ids",
+		return err_set(e, E_FORMAT,
+			       "the entry of user %s in the image's /%s has no valid ids",
 			       quoted(f[PW_NAME]), passwd_path);
 	home.n = span_find(home, ':');
 	u->name = span_dup(f[PW_NAME]);
@@ -157,8 +159,8 @@ static int find_group(struct span group, struct span which, uint32_t *gid, struc
 			continue;
 		if (parse_id(f[GR_GID], gid))
 			return 0;
-		return err_set(e, E_FORMAT, "group %s in the image's /%s has no valid id", quoted(which),
-			       group_path);
+		return err_set(e, E_FORMAT, "group %s in the image's /%s has no valid id",
+			       quoted(which), group_path);
 	}
 	if (parse_id(which, gid))
 		return 0;

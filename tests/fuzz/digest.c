@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char text[DIGEST_TEXT_MAX];
 	struct digest d;
 
-	if (digest_parse(span_of(data, size), &d) == 0 && !span_is(span_of(data, size), digest_text(&d, text)))
+	if (digest_parse(span_of(data, size), &d) == 0 &&
+	    !span_is(span_of(data, size), digest_text(&d, text)))
 		abort();
 	return 0;
 }

@@ -16,13 +16,15 @@ static void document(struct span in, const char *type)
 	buf_add_span(&raw, in);
 	if (document_parse(&raw, type, &doc, NULL) < 0)
 		return;
-	if (doc.kind == DOC_INDEX ? doc.layers_n || doc.config.media_type : doc.manifests_n || !doc.config.media_type)
+	if (doc.kind == DOC_INDEX ? doc.layers_n || doc.config.media_type
+				  : doc.manifests_n || !doc.config.media_type)
 		abort();
 	for (size_t i = 0; i < doc.layers_n; i++)
 		if (doc.layers[i].size > INT64_MAX || !doc.layers[i].media_type)
 			abort();
 	platform_host(&want);
-	if (doc.kind == DOC_INDEX && document_choose(&doc, &want, &pos, NULL) == 0 && pos >= doc.manifests_n)
+	if (doc.kind == DOC_INDEX && document_choose(&doc, &want, &pos, NULL) == 0 &&
+	    pos >= doc.manifests_n)
 		abort();
 	document_release(&doc);
 }
@@ -50,7 +52,8 @@ static void config(struct span in)
 	buf_add_span(&raw, in);
 	if (config_parse(&raw, &c, NULL) < 0)
 		return;
-	if (bundle_config(&c, empty_dir(), &o, &out, NULL) == 0 && json_parse(buf_span(&out), NULL, &doc, NULL) < 0)
+	if (bundle_config(&c, empty_dir(), &o, &out, NULL) == 0 &&
+	    json_parse(buf_span(&out), NULL, &doc, NULL) < 0)
 		abort();
 	json_free(doc);
 	buf_release(&out);

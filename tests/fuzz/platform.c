@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (platform_parse(in, &p, NULL) < 0)
 		return 0;
-	if (platform_parse(platform_text(&p, text), &again, NULL) < 0 || memcmp(&p, &again, sizeof(p)))
+	if (platform_parse(platform_text(&p, text), &again, NULL) < 0 ||
+	    memcmp(&p, &again, sizeof(p)))
 		abort();
 	if (!platform_match(&p, &p) && strcmp(p.os, "unknown") && strcmp(p.arch, "unknown"))
 		abort();

@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int bundle(const char *text, int rootfd, const struct bundle_options *o, struct buf *out, struct err *e)
+static int bundle(const char *text, int rootfd, const struct bundle_options *o, struct buf *out,
+		  struct err *e)
 {
 	struct buf raw = BUF_INIT;
 	struct config c;
@@ -43,7 +44,8 @@ static int tool(int argc, char **argv)
 		o.uid_map_n = o.gid_map_n = 1;
 	}
 	if (argc > 6) {
-		uids[1] = gids[1] = (struct id_map_entry){ 1, (uint32_t)atol(argv[5]), (uint32_t)atol(argv[6]) };
+		uids[1] = gids[1] = (struct id_map_entry){ 1, (uint32_t)atol(argv[5]),
+							   (uint32_t)atol(argv[6]) };
 		o.uid_map_n = o.gid_map_n = 2;
 	}
 	r = file_read(AT_FDCWD, argv[1], true, 8 << 20, &text);
@@ -71,8 +73,11 @@ static struct json *make(const char *members, const struct bundle_options *o, st
 	struct bundle_options none = { 0 };
 	struct json *doc = NULL;
 
-	buf_addf(&text, "{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v6\",\"author\":\"A\",\"created\":\"2020\",\"os.version\":\"7\",\"os.features\":[\"f\",\"g\"],"
-			"\"config\":{%s}," ROOTFS "}", members);
+	buf_addf(
+		&text,
+		"{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v6\",\"author\":\"A\",\"created\":\"2020\",\"os.version\":\"7\",\"os.features\":[\"f\",\"g\"],"
+		"\"config\":{%s}," ROOTFS "}",
+		members);
 	if (bundle(buf_str(&text), rootfd, o ? o : &none, &out, e) < 0)
 		return NULL;
 	json_parse(buf_span(&out), NULL, &doc, NULL);
@@ -120,23 +125,29 @@ static void refused(const char *members, const char *says)
 static void test_process(void)
 {
 	is_at("", "process/args", "[\"sh\"]", "neither Entrypoint nor Cmd");
-	is_at("\"Entrypoint\":null,\"Cmd\":null", "process/args", "[\"sh\"]", "null as Go writes it");
+	is_at("\"Entrypoint\":null,\"Cmd\":null", "process/args", "[\"sh\"]",
+	      "null as Go writes it");
 	is_at("\"Cmd\":[\"a\",\"b c\"]", "process/args", "[\"a\",\"b c\"]", "Cmd");
-	is_at("\"Entrypoint\":[\"e\"],\"Cmd\":[\"a\"]", "process/args", "[\"e\",\"a\"]", "Entrypoint and Cmd");
+	is_at("\"Entrypoint\":[\"e\"],\"Cmd\":[\"a\"]", "process/args", "[\"e\",\"a\"]",
+	      "Entrypoint and Cmd");
 	is_at("", "process/cwd", "\"/\"", "no WorkingDir");
 	is_at("\"WorkingDir\":\"/srv\"", "process/cwd", "\"/srv\"", "a WorkingDir");
 	is_at("\"WorkingDir\":\"srv\"", "process/cwd", "\"/srv\"", "that is relative");
-	is_at("", "process/env", "[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\"HOME=/root\"]",
+	is_at("", "process/env",
+	      "[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\"HOME=/root\"]",
 	      "no Env");
-	is_at("\"Env\":[\"A=1\",\"PATH=/x\",\"odd\",\"=odd\",\"HOME=\"]", "process/env", "[\"A=1\",\"PATH=/x\",\"HOME=\"]",
-	      "Env as it is, but what is no variable");
+	is_at("\"Env\":[\"A=1\",\"PATH=/x\",\"odd\",\"=odd\",\"HOME=\"]", "process/env",
+	      "[\"A=1\",\"PATH=/x\",\"HOME=\"]", "Env as it is, but what is no variable");
 	is_at("", "process/user", "{\"uid\":0,\"gid\":0,\"additionalGids\":[10]}", "no User: root");
-	is_at("\"User\":\"app\"", "process/user", "{\"uid\":1000,\"gid\":1001,\"additionalGids\":[29]}",
+	is_at("\"User\":\"app\"", "process/user",
+	      "{\"uid\":1000,\"gid\":1001,\"additionalGids\":[29]}",
 	      "a User by name, with its groups");
 	is_at("\"User\":\"app:29\"", "process/user", "{\"uid\":1000,\"gid\":29}", "and a group");
 	is_at("\"User\":\"app\"", "process/env",
-	      "[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\"HOME=/home/app\"]", "whose home it is");
-	is_at("\"User\":\"app\"", "process/capabilities/effective", "[]", "T48 who is not root holds no capability");
+	      "[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\"HOME=/home/app\"]",
+	      "whose home it is");
+	is_at("\"User\":\"app\"", "process/capabilities/effective", "[]",
+	      "T48 who is not root holds no capability");
 	is_at("", "process/capabilities/inheritable", "[]", "T48 and none is inherited");
 	is_at("", "process/capabilities/ambient", "[]", "T48 in either way");
 	is_at("", "process/noNewPrivileges", "true", "no new privileges");
@@ -153,19 +164,21 @@ static void test_process(void)
 static void test_annotations(void)
 {
 	is_at("\"StopSignal\":\"SIGINT\",\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}},"
-	      "\"Labels\":{\"z\":\"1\",\"a\":\"2\",\"org.opencontainers.image.author\":\"me\"}", "annotations",
+	      "\"Labels\":{\"z\":\"1\",\"a\":\"2\",\"org.opencontainers.image.author\":\"me\"}",
+	      "annotations",
 	      "{\"a\":\"2\",\"org.opencontainers.image.architecture\":\"arm\",\"org.opencontainers.image.author\":\"me\","
 	      "\"org.opencontainers.image.created\":\"2020\",\"org.opencontainers.image.exposedPorts\":\"53/udp,80/tcp\","
 	      "\"org.opencontainers.image.os\":\"linux\",\"org.opencontainers.image.os.features\":\"f,g\","
 	      "\"org.opencontainers.image.os.version\":\"7\",\"org.opencontainers.image.stopSignal\":\"SIGINT\","
-	      "\"org.opencontainers.image.variant\":\"v6\",\"z\":\"1\"}", "annotations, sorted, labels winning");
+	      "\"org.opencontainers.image.variant\":\"v6\",\"z\":\"1\"}",
+	      "annotations, sorted, labels winning");
 	is_at("\"Labels\":{\"run.oci.handler\":\"krun\",\"org.systemd.property.ExecStart\":\"x\",\"org.criu.config\":\"/x\","
-	      "\"io.katacontainers.config.hypervisor.path\":\"/x\",\"run.ocis\":\"fine\"}", "annotations/run.ocis", "\"fine\"",
-	      "labels are annotations");
+	      "\"io.katacontainers.config.hypervisor.path\":\"/x\",\"run.ocis\":\"fine\"}",
+	      "annotations/run.ocis", "\"fine\"", "labels are annotations");
 	is_at("\"Labels\":{\"run.oci.handler\":\"krun\"}", "annotations/run.oci.handler", "none",
 	      "T73 but give a runtime no orders");
-	is_at("\"Labels\":{\"org.systemd.property.ExecStart\":\"x\"}", "annotations/org.systemd.property.ExecStart", "none",
-	      "T73 nor systemd");
+	is_at("\"Labels\":{\"org.systemd.property.ExecStart\":\"x\"}",
+	      "annotations/org.systemd.property.ExecStart", "none", "T73 nor systemd");
 }
 
 /* How many mounts have such a destination, and the options of the last one. */
@@ -179,7 +192,8 @@ static int mounts_at(const char *members, const char *destination, char *options
 	for (size_t i = 0; i < json_len(list); i++) {
 		struct span s;
 
-		if (!json_str(json_get(json_at(list, i), "destination"), &s) || !span_is(s, destination))
+		if (!json_str(json_get(json_at(list, i), "destination"), &s) ||
+		    !span_is(s, destination))
 			continue;
 		snprintf(options, size, "%s", at(json_at(list, i), "options"));
 		n++;
@@ -192,33 +206,47 @@ static void test_volumes(void)
 {
 	char o[300];
 
-	is_num(mounts_at("\"Volumes\":{\"/data\":{},\"/other\":{}}", "/data", o, sizeof(o)), 1, "a volume");
+	is_num(mounts_at("\"Volumes\":{\"/data\":{},\"/other\":{}}", "/data", o, sizeof(o)), 1,
+	       "a volume");
 	if (owned)
-		is_str(o, "[\"nosuid\",\"nodev\",\"mode=1750\",\"uid=1000\",\"gid=29\"]", "has mode and owner of its directory");
+		is_str(o, "[\"nosuid\",\"nodev\",\"mode=1750\",\"uid=1000\",\"gid=29\"]",
+		       "has mode and owner of its directory");
 	else
 		skip("not root: nothing can be given away");
-	is_num(mounts_at("\"Volumes\":{\"/missing\":{}}", "/missing", o, sizeof(o)), 1, "one that is not there");
+	is_num(mounts_at("\"Volumes\":{\"/missing\":{}}", "/missing", o, sizeof(o)), 1,
+	       "one that is not there");
 	is_str(o, "[\"nosuid\",\"nodev\",\"mode=755\",\"uid=0\",\"gid=0\"]", "is root's");
-	is_num(mounts_at("\"Volumes\":{\"/proc\":{}}", "/proc", o, sizeof(o)), 1, "T44 nothing is laid over /proc");
-	is_num(mounts_at("\"Volumes\":{\"/proc/sys\":{}}", "/proc/sys", o, sizeof(o)), 0, "T44 nor in it");
-	is_num(mounts_at("\"Volumes\":{\"/sys/fs/cgroup\":{}}", "/sys/fs/cgroup", o, sizeof(o)), 1, "T52 nor over cgroups");
-	is_num(mounts_at("\"Volumes\":{\"/a/../proc\":{}}", "/a/../proc", o, sizeof(o)), 0, "T44 not by a detour");
-	is_num(mounts_at("\"Volumes\":{\"//proc\":{}}", "//proc", o, sizeof(o)), 0, "T44 of any kind");
-	is_num(mounts_at("\"Volumes\":{\"/./dev\":{}}", "/./dev", o, sizeof(o)), 0, "T43 not over /dev");
-	is_num(mounts_at("\"Volumes\":{\"relative\":{}}", "relative", o, sizeof(o)), 0, "no relative one");
+	is_num(mounts_at("\"Volumes\":{\"/proc\":{}}", "/proc", o, sizeof(o)), 1,
+	       "T44 nothing is laid over /proc");
+	is_num(mounts_at("\"Volumes\":{\"/proc/sys\":{}}", "/proc/sys", o, sizeof(o)), 0,
+	       "T44 nor in it");
+	is_num(mounts_at("\"Volumes\":{\"/sys/fs/cgroup\":{}}", "/sys/fs/cgroup", o, sizeof(o)), 1,
+	       "T52 nor over cgroups");
+	is_num(mounts_at("\"Volumes\":{\"/a/../proc\":{}}", "/a/../proc", o, sizeof(o)), 0,
+	       "T44 not by a detour");
+	is_num(mounts_at("\"Volumes\":{\"//proc\":{}}", "//proc", o, sizeof(o)), 0,
+	       "T44 of any kind");
+	is_num(mounts_at("\"Volumes\":{\"/./dev\":{}}", "/./dev", o, sizeof(o)), 0,
+	       "T43 not over /dev");
+	is_num(mounts_at("\"Volumes\":{\"relative\":{}}", "relative", o, sizeof(o)), 0,
+	       "no relative one");
 	is_num(mounts_at("\"Volumes\":{\"/\":{}}", "/", o, sizeof(o)), 0, "and not all of it");
-	is_num(mounts_at("\"Volumes\":{\"/process\":{}}", "/process", o, sizeof(o)), 1, "a name that only begins so");
+	is_num(mounts_at("\"Volumes\":{\"/process\":{}}", "/process", o, sizeof(o)), 1,
+	       "a name that only begins so");
 }
 
 static void test_linux(void)
 {
 	static const struct id_map_entry map[] = { { 0, 1000, 1 }, { 1, 100000, 65536 } };
-	const struct bundle_options o = { .uid_map = map, .gid_map = map, .uid_map_n = 2, .gid_map_n = 1 };
+	const struct bundle_options o = {
+		.uid_map = map, .gid_map = map, .uid_map_n = 2, .gid_map_n = 1
+	};
 	struct json *doc = make("", &o, NULL);
 	char options[300];
 
 	is_str(at(doc, "linux/uidMappings"),
-	       "[{\"containerID\":0,\"hostID\":1000,\"size\":1},{\"containerID\":1,\"hostID\":100000,\"size\":65536}]", "id map");
+	       "[{\"containerID\":0,\"hostID\":1000,\"size\":1},{\"containerID\":1,\"hostID\":100000,\"size\":65536}]",
+	       "id map");
 	ok(strstr(at(doc, "linux/namespaces"), "{\"type\":\"user\"}"), "in a user namespace");
 	ok(!strstr(at(doc, "mounts"), "gid=5"), "no group of terminals where it is not mapped");
 	json_free(doc);
@@ -228,7 +256,8 @@ static void test_linux(void)
 	doc = make("", NULL, NULL);
 	ok(!strstr(at(doc, "linux/namespaces"), "user"), "no user namespace");
 	ok(strstr(at(doc, "linux/namespaces"), "cgroup"), "T52 but one of cgroups");
-	ok(strstr(at(doc, "linux/maskedPaths"), "/sys/devices/virtual/powercap"), "T47 masked paths");
+	ok(strstr(at(doc, "linux/maskedPaths"), "/sys/devices/virtual/powercap"),
+	   "T47 masked paths");
 	ok(strstr(at(doc, "linux/readonlyPaths"), "/proc/sys"), "T47 and read-only ones");
 	json_free(doc);
 }
@@ -247,7 +276,9 @@ int main(int argc, char **argv)
 	owned = fchownat(rootfd, "data", 1000, 29, 0) == 0;
 	fchmodat(rootfd, "data", 01750, 0);
 	etc = dir_open(rootfd, "etc");
-	file_replace(etc, "passwd", SPAN("root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n"), 0644, false);
+	file_replace(etc, "passwd",
+		     SPAN("root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n"),
+		     0644, false);
 	file_replace(etc, "group", SPAN("wheel:x:10:root\naudio:x:29:app\n"), 0644, false);
 	fd_close(etc);
 	test_process();

@@ -4,10 +4,10 @@
 
 #include <stdlib.h>
 
-#define HEX "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
-#define D "\"digest\":\"sha256:" HEX "\""
-#define CONFIG "{\"mediaType\":\"" MEDIA_OCI_CONFIG "\"," D ",\"size\":2}"
-#define LAYER "{\"mediaType\":\"" MEDIA_OCI_LAYER "+gzip\"," D ",\"size\":3}"
+#define HEX	"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+#define D	"\"digest\":\"sha256:" HEX "\""
+#define CONFIG	"{\"mediaType\":\"" MEDIA_OCI_CONFIG "\"," D ",\"size\":2}"
+#define LAYER	"{\"mediaType\":\"" MEDIA_OCI_LAYER "+gzip\"," D ",\"size\":3}"
 #define TYPE(t) "\"mediaType\":\"" t "\","
 
 static int parse(const char *text, const char *type, struct document *doc, struct err *e)
@@ -33,8 +33,8 @@ static void doc_is(const char *text, const char *type, int code, const char *say
 
 static void test_manifest(void)
 {
-	static const char text[] = "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[" LAYER "," LAYER
-				   "],\"subject\":" CONFIG ",\"x\":1}";
+	static const char text[] = "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[" LAYER
+				   "," LAYER "],\"subject\":" CONFIG ",\"x\":1}";
 	struct document doc;
 	struct digest d = digest_of(HASH_SHA256, span_str(text));
 
@@ -49,42 +49,46 @@ static void test_manifest(void)
 	is_num(descriptor_compression(&doc.layers[0]), COMPRESSION_GZIP, "a gzip layer");
 	document_release(&doc);
 
-	doc_is("{\"schemaVersion\":2," TYPE(MEDIA_OCI_MANIFEST) "\"config\":" CONFIG ",\"layers\":[]}",
+	doc_is("{\"schemaVersion\":2," TYPE(MEDIA_OCI_MANIFEST) "\"config\":" CONFIG
+								",\"layers\":[]}",
 	       MEDIA_OCI_MANIFEST "; charset=utf-8", 0, NULL, "Content-Type with a parameter");
-	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":null}", "application/json", 0, NULL,
-	       "a generic Content-Type says nothing, null is an empty list");
+	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":null}", "application/json", 0,
+	       NULL, "a generic Content-Type says nothing, null is an empty list");
 }
 
 static void test_ambiguous(void)
 {
-	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[],\"manifests\":[]}", NULL, E_FORMAT,
-	       "ambiguous", "T71 both manifest and index");
+	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[],\"manifests\":[]}", NULL,
+	       E_FORMAT, "ambiguous", "T71 both manifest and index");
 	doc_is("{\"schemaVersion\":2,\"layers\":[],\"manifests\":[]}", NULL, E_FORMAT, "ambiguous",
 	       "T71 layers and manifests");
-	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"manifests\":[]}", MEDIA_OCI_INDEX, E_FORMAT,
-	       "ambiguous", "T71 config and manifests");
-	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[],\"fsLayers\":[]}", NULL, E_FORMAT,
-	       "ambiguous", "T71 schema 1 and 2 in one");
-	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[],\"Manifests\":[]}", NULL, E_FORMAT,
-	       "to other tools", "T71 a member that only differs in case");
-	doc_is("{\"schemaVersion\":2," TYPE(MEDIA_OCI_INDEX) "\"config\":" CONFIG ",\"layers\":[]}", NULL,
-	       E_FORMAT, "named an index but is built as a manifest", "T71 mediaType against structure");
-	doc_is("{\"schemaVersion\":2," TYPE(MEDIA_OCI_INDEX) "\"manifests\":[]}", MEDIA_OCI_MANIFEST,
-	       E_FORMAT, "came as", "T71 mediaType against Content-Type");
+	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"manifests\":[]}", MEDIA_OCI_INDEX,
+	       E_FORMAT, "ambiguous", "T71 config and manifests");
+	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[],\"fsLayers\":[]}", NULL,
+	       E_FORMAT, "ambiguous", "T71 schema 1 and 2 in one");
+	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[],\"Manifests\":[]}", NULL,
+	       E_FORMAT, "to other tools", "T71 a member that only differs in case");
+	doc_is("{\"schemaVersion\":2," TYPE(MEDIA_OCI_INDEX) "\"config\":" CONFIG ",\"layers\":[]}",
+	       NULL, E_FORMAT, "named an index but is built as a manifest",
+	       "T71 mediaType against structure");
+	doc_is("{\"schemaVersion\":2," TYPE(MEDIA_OCI_INDEX) "\"manifests\":[]}",
+	       MEDIA_OCI_MANIFEST, E_FORMAT, "came as", "T71 mediaType against Content-Type");
 	doc_is("{\"schemaVersion\":2,\"manifests\":[]}", MEDIA_OCI_MANIFEST, E_FORMAT,
 	       "named a manifest but is built as an index", "T71 Content-Type against structure");
-	doc_is("{\"schemaVersion\":2," TYPE(MEDIA_DOCKER_MANIFEST) "\"config\":" CONFIG ",\"layers\":[]}",
+	doc_is("{\"schemaVersion\":2," TYPE(MEDIA_DOCKER_MANIFEST) "\"config\":" CONFIG
+								   ",\"layers\":[]}",
 	       MEDIA_OCI_MANIFEST, E_FORMAT, "came as", "T71 docker's type and OCI's");
-	doc_is("{\"schemaVersion\":2,\"mediaType\":7,\"manifests\":[]}", NULL, E_FORMAT, "no string",
-	       "T71 mediaType of a wrong type");
+	doc_is("{\"schemaVersion\":2,\"mediaType\":7,\"manifests\":[]}", NULL, E_FORMAT,
+	       "no string", "T71 mediaType of a wrong type");
 	doc_is("{\"schemaVersion\":2,\"manifests\":[]}", "text/html", E_UNSUPPORTED, "text/html",
 	       "a web page's Content-Type");
 	doc_is("{\"schemaVersion\":2,\"a\":1}", NULL, E_FORMAT, "neither", "neither of both");
 	doc_is("{\"manifests\":[]}", NULL, E_FORMAT, "schemaVersion", "no schemaVersion");
-	doc_is("{\"schemaVersion\":3,\"manifests\":[]}", NULL, E_FORMAT, "schemaVersion", "version 3");
+	doc_is("{\"schemaVersion\":3,\"manifests\":[]}", NULL, E_FORMAT, "schemaVersion",
+	       "version 3");
 	doc_is("[]", NULL, E_FORMAT, "no JSON object", "an array");
-	doc_is("{\"schemaVersion\":1,\"name\":\"a\",\"fsLayers\":[],\"history\":[]}", NULL, E_UNSUPPORTED,
-	       "schema 1", "docker schema 1");
+	doc_is("{\"schemaVersion\":1,\"name\":\"a\",\"fsLayers\":[],\"history\":[]}", NULL,
+	       E_UNSUPPORTED, "schema 1", "docker schema 1");
 	doc_is("{\"schemaVersion\":1}", "application/vnd.docker.distribution.manifest.v1+prettyjws",
 	       E_UNSUPPORTED, "schema 1", "by its Content-Type too");
 }
@@ -93,11 +97,12 @@ static void test_confusion(void)
 {
 	_cleanup_(buf_release) struct buf deep = BUF_INIT;
 
-	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"config\":" CONFIG ",\"layers\":[]}", NULL,
-	       E_FORMAT, NULL, "T74 a member twice");
+	doc_is("{\"schemaVersion\":2,\"config\":" CONFIG ",\"config\":" CONFIG ",\"layers\":[]}",
+	       NULL, E_FORMAT, NULL, "T74 a member twice");
 	doc_is("{\"schemaVersion\":2,\"manifests\":[],\"x\":\"\xff\"}", NULL, E_FORMAT, NULL,
 	       "T74 invalid UTF-8");
-	doc_is("{\"schemaVersion\":2,\"manifests\":[]} x", NULL, E_FORMAT, NULL, "T74 more behind it");
+	doc_is("{\"schemaVersion\":2,\"manifests\":[]} x", NULL, E_FORMAT, NULL,
+	       "T74 more behind it");
 	doc_is("{\"schemaVersion\":2,\"manifests\":[],\"x\":\"a\\u0000b\"}", NULL, E_FORMAT, NULL,
 	       "T74 a NUL in a string");
 	buf_adds(&deep, "{\"schemaVersion\":2,\"manifests\":[],\"x\":");
@@ -176,9 +181,15 @@ static void test_descriptor(void)
 		const char *size;
 		int want;
 	} sizes[] = {
-		{ "-1", E_FORMAT },   { "0", 0 },	    { "9223372036854775807", 0 },
-		{ "1.5", E_FORMAT },  { "\"3\"", E_FORMAT }, { "9223372036854775808", E_FORMAT },
-		{ "1e3", E_FORMAT },  { "null", E_FORMAT },  { "18446744073709551616", E_FORMAT },
+		{ "-1", E_FORMAT },
+		{ "0", 0 },
+		{ "9223372036854775807", 0 },
+		{ "1.5", E_FORMAT },
+		{ "\"3\"", E_FORMAT },
+		{ "9223372036854775808", E_FORMAT },
+		{ "1e3", E_FORMAT },
+		{ "null", E_FORMAT },
+		{ "18446744073709551616", E_FORMAT },
 		{ "-0", 0 },
 	};
 	struct descriptor d;
@@ -192,15 +203,21 @@ static void test_descriptor(void)
 	}
 	ok(descriptor("{" D "}", &d) == E_FORMAT, "T72 no size");
 	ok(descriptor("{\"size\":1}", &d) == E_FORMAT, "no digest");
-	ok(descriptor("{\"digest\":\"sha256:../../x\",\"size\":1}", &d) == E_FORMAT, "T68 a path as digest");
-	ok(descriptor("{\"digest\":\"md5:00\",\"size\":1}", &d) == E_UNSUPPORTED, "T68 another algorithm");
+	ok(descriptor("{\"digest\":\"sha256:../../x\",\"size\":1}", &d) == E_FORMAT,
+	   "T68 a path as digest");
+	ok(descriptor("{\"digest\":\"md5:00\",\"size\":1}", &d) == E_UNSUPPORTED,
+	   "T68 another algorithm");
 	ok(descriptor("{\"mediaType\":1," D ",\"size\":1}", &d) == E_FORMAT, "mediaType a number");
-	ok(descriptor("{\"mediaType\":\"a b\"," D ",\"size\":1}", &d) == E_FORMAT, "mediaType with a blank");
+	ok(descriptor("{\"mediaType\":\"a b\"," D ",\"size\":1}", &d) == E_FORMAT,
+	   "mediaType with a blank");
 	ok(descriptor("[]", &d) == E_FORMAT, "no object");
-	if (ok(descriptor("{" D ",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\","
-			  "\"variant\":\"v1\"},\"urls\":[\"http://x/\"],\"annotations\":{"
-			  "\"org.opencontainers.image.ref.name\":\"12\",\"io.containerd.image.name\":\"r.io/a:12\"}}",
-			  &d) == 0, "a full one")) {
+	if (ok(descriptor(
+		       "{" D
+		       ",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\","
+		       "\"variant\":\"v1\"},\"urls\":[\"http://x/\"],\"annotations\":{"
+		       "\"org.opencontainers.image.ref.name\":\"12\",\"io.containerd.image.name\":\"r.io/a:12\"}}",
+		       &d) == 0,
+	       "a full one")) {
 		struct descriptor c;
 
 		descriptor_copy(&c, &d);
@@ -213,8 +230,12 @@ static void test_descriptor(void)
 		is_num(descriptor_compression(&c), COMPRESSION_UNKNOWN, "and so no layer");
 		descriptor_release(&c);
 	}
-	ok(descriptor("{" D ",\"size\":1,\"platform\":{\"os\":\"li\\nnux\",\"architecture\":\"\\u001b[2J\"}}", &d) == 0 &&
-	   !strcmp(d.platform.os, "unknown"), "an odd platform serves nobody");
+	ok(descriptor(
+		   "{" D
+		   ",\"size\":1,\"platform\":{\"os\":\"li\\nnux\",\"architecture\":\"\\u001b[2J\"}}",
+		   &d) == 0 &&
+		   !strcmp(d.platform.os, "unknown"),
+	   "an odd platform serves nobody");
 	descriptor_release(&d);
 }
 
@@ -230,12 +251,15 @@ static void test_compression(void)
 		{ MEDIA_OCI_LAYER "+zstd", COMPRESSION_ZSTD, false },
 		{ MEDIA_OCI_LAYER "+lz4", COMPRESSION_UNKNOWN, false },
 		{ MEDIA_OCI_LAYER "x", COMPRESSION_UNKNOWN, false },
-		{ "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", COMPRESSION_GZIP, true },
+		{ "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", COMPRESSION_GZIP,
+		  true },
 		{ MEDIA_DOCKER_LAYER, COMPRESSION_GZIP, false },
 		{ "application/vnd.docker.image.rootfs.diff.tar", COMPRESSION_NONE, false },
 		{ "application/vnd.docker.image.rootfs.diff.tar.zstd", COMPRESSION_ZSTD, false },
-		{ "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", COMPRESSION_GZIP, true },
-		{ "application/vnd.cncf.helm.chart.content.v1.tar+gzip", COMPRESSION_UNKNOWN, false },
+		{ "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", COMPRESSION_GZIP,
+		  true },
+		{ "application/vnd.cncf.helm.chart.content.v1.tar+gzip", COMPRESSION_UNKNOWN,
+		  false },
 		{ MEDIA_OCI_CONFIG, COMPRESSION_UNKNOWN, false },
 	};
 
@@ -243,14 +267,18 @@ static void test_compression(void)
 		struct descriptor d = { .media_type = (char *)types[i].type };
 
 		ok(descriptor_compression(&d) == types[i].want &&
-		   descriptor_is_nondistributable(&d) == types[i].nondist, "%s", types[i].type);
+			   descriptor_is_nondistributable(&d) == types[i].nondist,
+		   "%s", types[i].type);
 	}
 }
 
-#define ENTRY(os, arch) \
-	"{" TYPE(MEDIA_OCI_MANIFEST) D ",\"size\":1,\"platform\":{\"os\":\"" os "\",\"architecture\":\"" arch "\"}}"
-#define VARIANT(v) \
-	"{" TYPE(MEDIA_OCI_MANIFEST) D ",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\",\"variant\":\"" v "\"}}"
+#define ENTRY(os, arch)                                                         \
+	"{" TYPE(MEDIA_OCI_MANIFEST) D ",\"size\":1,\"platform\":{\"os\":\"" os \
+				       "\",\"architecture\":\"" arch "\"}}"
+#define VARIANT(v)                                                                                       \
+	"{" TYPE(MEDIA_OCI_MANIFEST) D                                                                   \
+		",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\",\"variant\":\"" v \
+		"\"}}"
 #define BARE "{" TYPE(MEDIA_OCI_MANIFEST) D ",\"size\":1}"
 
 static int choose(const char *entries, const char *want, struct err *e)
@@ -284,15 +312,19 @@ static void test_choose(void)
 	       "of two alike the first");
 	is_num(choose(BARE "," ENTRY("linux", "amd64"), "linux/amd64", NULL), 1,
 	       "one that says its platform before one that does not");
-	is_num(choose(ENTRY("linux", "arm64") "," BARE, "linux/amd64", NULL), 1, "which serves else");
+	is_num(choose(ENTRY("linux", "arm64") "," BARE, "linux/amd64", NULL), 1,
+	       "which serves else");
 	is_num(choose("{" TYPE("application/x") D ",\"size\":1}", "linux/amd64", NULL), E_NOT_FOUND,
 	       "but not what is no image");
-	is_num(choose("{" TYPE(MEDIA_OCI_MANIFEST) D ",\"size\":1,\"artifactType\":\"a/sbom\"}", "linux/amd64", NULL), E_NOT_FOUND,
-	       "nor an artifact");
+	is_num(choose("{" TYPE(MEDIA_OCI_MANIFEST) D ",\"size\":1,\"artifactType\":\"a/sbom\"}",
+		      "linux/amd64", NULL),
+	       E_NOT_FOUND, "nor an artifact");
 	is_num(choose(ENTRY("unknown", "unknown"), "linux/amd64", NULL), E_NOT_FOUND,
 	       "T75 nor an attestation");
-	is_num(choose(ENTRY("linux", "arm64") "," ENTRY("windows", "amd64") "," ENTRY("unknown", "unknown"),
-		      "linux/amd64", &e), E_NOT_FOUND, "T75 none");
+	is_num(choose(ENTRY("linux", "arm64") "," ENTRY("windows", "amd64") "," ENTRY("unknown",
+										      "unknown"),
+		      "linux/amd64", &e),
+	       E_NOT_FOUND, "T75 none");
 	is_str(e.text, "no image for linux/amd64 in the index; it has linux/arm64, windows/amd64",
 	       "the error lists what there is");
 }
@@ -316,14 +348,17 @@ static void test_config(void)
 
 	platform_parse("linux/amd64", &amd64, NULL);
 	platform_parse("linux/arm64", &arm64, NULL);
-	if (ok(config("{\"os\":\"linux\",\"architecture\":\"amd64\",\"x\":1," ROOTFS("\"sha256:" HEX "\"") "}", &c, NULL) == 0,
+	if (ok(config("{\"os\":\"linux\",\"architecture\":\"amd64\",\"x\":1," ROOTFS("\"sha256:" HEX
+										     "\"") "}",
+		      &c, NULL) == 0,
 	       "a config")) {
 		is_num(c.diff_ids_n, 1, "its diff_ids");
 		is_str(c.platform.arch, "amd64", "its platform");
 		ok(json_get(c.json, "x"), "unknown members are kept");
 		is_num(config_check(&c, &m, &amd64, NULL), 0, "it fits its manifest");
 		is_num(config_check(&c, &m, &arm64, &e), E_FORMAT, "T75 but no other platform's");
-		is_str(e.text, "the index lists the image as linux/arm64 but its config says linux/amd64",
+		is_str(e.text,
+		       "the index lists the image as linux/arm64 but its config says linux/amd64",
 		       "T75 and says which");
 		platform_parse("windows/amd64", &arm64, NULL);
 		is_num(config_check(&c, &m, &arm64, NULL), E_FORMAT, "T75 nor another system's");
@@ -331,14 +366,17 @@ static void test_config(void)
 		is_num(config_check(&c, &m, NULL, NULL), E_FORMAT, "T76 nor one of more layers");
 		config_release(&c);
 	}
-	is_num(config("{\"rootfs\":{\"type\":\"layers\",\"diff_ids\":null}}", &c, NULL), 0, "no layers, no platform");
+	is_num(config("{\"rootfs\":{\"type\":\"layers\",\"diff_ids\":null}}", &c, NULL), 0,
+	       "no layers, no platform");
 	is_str(c.platform.os, "", "which is unknown then");
 	config_release(&c);
 	is_num(config("{}", &c, NULL), E_FORMAT, "no rootfs");
 	is_num(config("[]", &c, NULL), E_FORMAT, "no object");
-	is_num(config("{\"rootfs\":{\"type\":\"x\",\"diff_ids\":[]}}", &c, NULL), E_FORMAT, "another type of rootfs");
+	is_num(config("{\"rootfs\":{\"type\":\"x\",\"diff_ids\":[]}}", &c, NULL), E_FORMAT,
+	       "another type of rootfs");
 	is_num(config("{" ROOTFS("1") "}", &c, NULL), E_FORMAT, "a diff_id that is a number");
-	is_num(config("{" ROOTFS("\"sha256:" HEX "0\"") "}", &c, NULL), E_FORMAT, "T68 or no digest");
+	is_num(config("{" ROOTFS("\"sha256:" HEX "0\"") "}", &c, NULL), E_FORMAT,
+	       "T68 or no digest");
 	is_num(config("{" ROOTFS("") "," ROOTFS("") "}", &c, NULL), E_FORMAT, "T74 two rootfs");
 }
 

@@ -2,8 +2,9 @@
  * Opened images: streams in any order, files, layouts; the writer; and archives that lie.
  *
  * With arguments it is a tool for the shell suites:
- *	oci_image pack [--platform P] LAYOUT TAG NAME >STREAM	writes an image of a layout as a stream named NAME
- *	oci_image store [--platform P] LAYOUT TAG <STREAM	puts the image of a stream into a layout
+ *	oci_image pack [--platform P] LAYOUT TAG NAME >STREAM	writes an image of a layout as a
+ *stream named NAME oci_image store [--platform P] LAYOUT TAG <STREAM	puts the image of a stream
+ *into a layout
  */
 #include "libcommon/oci.h"
 #include "tests/unit/tap.h"
@@ -46,7 +47,9 @@ static int write_blobs(struct image *img, struct image_writer *w, struct err *e)
 static int write_image(struct image *img, const char *name, struct sink *out, struct err *e)
 {
 	const struct document *m = image_manifest(img);
-	const struct image_writer_options o = { .ref_name = name, .docs = &m, .docs_n = 1, .manifest = m };
+	const struct image_writer_options o = {
+		.ref_name = name, .docs = &m, .docs_n = 1, .manifest = m
+	};
 	struct image_writer *w;
 	int r = image_writer_open(out, &o, &w, e);
 
@@ -60,7 +63,8 @@ static int write_image(struct image *img, const char *name, struct sink *out, st
 	return image_writer_close(w, true, e);
 }
 
-static int store_blob(struct image *img, const struct layout *l, const struct descriptor *d, struct err *e)
+static int store_blob(struct image *img, const struct layout *l, const struct descriptor *d,
+		      struct err *e)
 {
 	_cleanup_(stream_closep) struct stream *s = NULL;
 	int fd, r;
@@ -88,7 +92,9 @@ static int store_blob(struct image *img, const struct layout *l, const struct de
 static int store_image(struct image *img, const char *path, const char *tag, struct err *e)
 {
 	const struct document *m = image_manifest(img);
-	struct descriptor top = { .media_type = m->media_type, .digest = m->digest, .size = m->raw.n };
+	struct descriptor top = { .media_type = m->media_type,
+				  .digest = m->digest,
+				  .size = m->raw.n };
 	struct layout l;
 	int r = layout_open(path, true, &l, e);
 
@@ -144,10 +150,14 @@ static int tool(int argc, char **argv)
 
 static char top_dir[] = "/tmp/oci_image.XXXXXX";
 
-static void add_typed(struct buf *tar, enum tar_type type, const char *name, struct span bytes, uint64_t size)
+static void add_typed(struct buf *tar, enum tar_type type, const char *name, struct span bytes,
+		      uint64_t size)
 {
-	const struct tar_entry entry = { .type = type, .name = span_str(name), .link = span_str("x"),
-					 .mode = 0644, .size = type == TAR_FILE ? size : 0 };
+	const struct tar_entry entry = { .type = type,
+					 .name = span_str(name),
+					 .link = span_str("x"),
+					 .mode = 0644,
+					 .size = type == TAR_FILE ? size : 0 };
 
 	tar_header(tar, &entry, NULL);
 	if (type != TAR_FILE)
@@ -189,8 +199,8 @@ static void add_descriptor(struct buf *b, const char *type, const char *text, co
 	char digest[DIGEST_TEXT_MAX];
 	struct digest d = digest_of(HASH_SHA256, span_str(text));
 
-	buf_addf(b, "{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%zu%s}", type, digest_text(&d, digest),
-		 strlen(text), more);
+	buf_addf(b, "{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%zu%s}", type,
+		 digest_text(&d, digest), strlen(text), more);
 }
 
 /* An image of text layers. */
@@ -201,10 +211,14 @@ struct image_parts {
 
 static struct image_parts parts(const char *arch, const char *l0, const char *l1, const char *l2)
 {
-	struct image_parts p = { .layer = { (char *)l0, (char *)l1, (char *)l2 }, .layers_n = l2 ? 3 : 2 };
+	struct image_parts p = { .layer = { (char *)l0, (char *)l1, (char *)l2 },
+				 .layers_n = l2 ? 3 : 2 };
 	struct buf c = BUF_INIT, m = BUF_INIT;
 
-	buf_addf(&c, "{\"os\":\"linux\",\"architecture\":\"%s\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[", arch);
+	buf_addf(
+		&c,
+		"{\"os\":\"linux\",\"architecture\":\"%s\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[",
+		arch);
 	for (size_t i = 0; i < p.layers_n; i++) {
 		char digest[DIGEST_TEXT_MAX];
 		struct digest d = digest_of(HASH_SHA256, span_str(p.layer[i]));
@@ -232,10 +246,11 @@ static void parts_release(struct image_parts *p)
 }
 
 #define PLATFORM(arch) ",\"platform\":{\"os\":\"linux\",\"architecture\":\"" arch "\"}"
-#define REF(name) ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"" name "\"}"
+#define REF(name)      ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"" name "\"}"
 
 /* An index of up to two, each with more members of its descriptor. */
-static char *make_index(const char *type, const char *a, const char *more_a, const char *b, const char *more_b)
+static char *make_index(const char *type, const char *a, const char *more_a, const char *b,
+			const char *more_b)
 {
 	struct buf x = BUF_INIT;
 
@@ -261,7 +276,8 @@ static void add_image(struct buf *tar, const struct image_parts *p)
 /* How an archive is handed to the reader. */
 enum carrier { STREAM, FILE_AT_OFFSET };
 
-static int open_as(enum carrier c, struct span tar, const struct image_options *o, struct image **img, struct err *e)
+static int open_as(enum carrier c, struct span tar, const struct image_options *o,
+		   struct image **img, struct err *e)
 {
 	struct image_options none = { 0 };
 	int fd;
@@ -278,7 +294,8 @@ static int open_as(enum carrier c, struct span tar, const struct image_options *
 }
 
 /* Opens, reads all layers in order, finishes: 0 and their texts joined, or the first error. */
-static int read_image(enum carrier c, struct span tar, const struct image_options *o, struct buf *out, struct err *e)
+static int read_image(enum carrier c, struct span tar, const struct image_options *o,
+		      struct buf *out, struct err *e)
 {
 	_cleanup_(image_closep) struct image *img = NULL;
 	int r = open_as(c, tar, o, &img, e);
@@ -297,7 +314,8 @@ static int read_image(enum carrier c, struct span tar, const struct image_option
 	return image_finish(img, e);
 }
 
-static void reads(const struct buf *tar, const struct image_options *o, const char *want, const char *name)
+static void reads(const struct buf *tar, const struct image_options *o, const char *want,
+		  const char *name)
 {
 	for (enum carrier c = STREAM; c <= FILE_AT_OFFSET; c++) {
 		_cleanup_(buf_release) struct buf got = BUF_INIT;
@@ -318,12 +336,14 @@ static void fails_as(enum carrier c, const struct buf *tar, const struct image_o
 	struct err e = { 0 };
 	int r = read_image(c, buf_span(tar), o, &got, &e);
 
-	ok(r == code && (!says || strstr(e.text, says)), "%s (%s)", name, c == STREAM ? "stream" : "file");
+	ok(r == code && (!says || strstr(e.text, says)), "%s (%s)", name,
+	   c == STREAM ? "stream" : "file");
 	if (r != code || (says && !strstr(e.text, says)))
 		diag("%d %s", r, e.text);
 }
 
-static void fails(const struct buf *tar, const struct image_options *o, int code, const char *says, const char *name)
+static void fails(const struct buf *tar, const struct image_options *o, int code, const char *says,
+		  const char *name)
 {
 	fails_as(STREAM, tar, o, code, says, name);
 	fails_as(FILE_AT_OFFSET, tar, o, code, says, name);
@@ -356,7 +376,8 @@ static void test_orders(const struct image_parts *p, const char *index)
 	add_blob(&rev, p->manifest);
 	add(&rev, "./index.json", index);
 	end(&rev);
-	fails_as(STREAM, &rev, NULL, -ENOENT, "temporary file", "backwards without a place to spool");
+	fails_as(STREAM, &rev, NULL, -ENOENT, "temporary file",
+		 "backwards without a place to spool");
 	no_spool(false);
 	reads(&rev, NULL, "onetwothree", "backwards");
 	fails_as(STREAM, &rev, &(struct image_options){ .spool_max = 10 }, E_TOOBIG, "--spool-max",
@@ -407,9 +428,11 @@ static void choose(const struct buf *tar, const char *platform, const char *want
 static void test_platforms(void)
 {
 	struct image_parts a = parts("amd64", "A", "a", NULL), b = parts("arm64", "B", "b", NULL);
-	char *inner = make_index(MEDIA_OCI_MANIFEST, a.manifest, PLATFORM("amd64"), b.manifest, PLATFORM("arm64"));
+	char *inner = make_index(MEDIA_OCI_MANIFEST, a.manifest, PLATFORM("amd64"), b.manifest,
+				 PLATFORM("arm64"));
 	char *index = make_index(MEDIA_OCI_INDEX, inner, "", NULL, NULL);
-	char *flat = make_index(MEDIA_OCI_MANIFEST, a.manifest, PLATFORM("amd64"), b.manifest, PLATFORM("arm64"));
+	char *flat = make_index(MEDIA_OCI_MANIFEST, a.manifest, PLATFORM("amd64"), b.manifest,
+				PLATFORM("arm64"));
 	char *lone = make_index(MEDIA_OCI_MANIFEST, b.manifest, "", NULL, NULL);
 	_cleanup_(buf_release) struct buf nested = BUF_INIT, direct = BUF_INIT, one = BUF_INIT;
 
@@ -476,7 +499,8 @@ static void test_lies_about_platform(void)
 
 	add(&tar, "index.json", index);
 	add_image(&tar, &a);
-	fails(&tar, NULL, E_FORMAT, "the index lists the image as linux/amd64 but its config says linux/arm64",
+	fails(&tar, NULL, E_FORMAT,
+	      "the index lists the image as linux/amd64 but its config says linux/arm64",
 	      "T75 the config of another platform");
 	free(index);
 	parts_release(&a);
@@ -485,7 +509,8 @@ static void test_lies_about_platform(void)
 static void test_names(const struct image_parts *p)
 {
 	struct image_parts q = parts("amd64", "Q", "q", NULL);
-	char *index = make_index(MEDIA_OCI_MANIFEST, p->manifest, REF("r.io/a:1"), q.manifest, REF("two"));
+	char *index = make_index(MEDIA_OCI_MANIFEST, p->manifest, REF("r.io/a:1"), q.manifest,
+				 REF("two"));
 	char *evil = make_index(MEDIA_OCI_MANIFEST, q.manifest, REF("../../etc:x"), NULL, NULL);
 	_cleanup_(buf_release) struct buf tar = BUF_INIT, bad = BUF_INIT, unnamed = BUF_INIT;
 	struct digest d = digest_of(HASH_SHA256, span_str(q.manifest));
@@ -494,28 +519,36 @@ static void test_names(const struct image_parts *p)
 	add(&tar, "index.json", index);
 	add_image(&tar, p);
 	add_image(&tar, &q);
-	fails(&tar, NULL, E_NOT_FOUND, "there are several images, name one: r.io/a:1, two", "several images");
+	fails(&tar, NULL, E_NOT_FOUND, "there are several images, name one: r.io/a:1, two",
+	      "several images");
 	reads(&tar, &(struct image_options){ .tag = "two" }, "Qq", "one by its name");
-	reads(&tar, &(struct image_options){ .digest = &d, .tag = "r.io/a:1" }, "Qq", "one by its digest");
+	reads(&tar, &(struct image_options){ .digest = &d, .tag = "r.io/a:1" }, "Qq",
+	      "one by its digest");
 	char *bare = make_index(MEDIA_OCI_MANIFEST, p->manifest, "", q.manifest, "");
 	add(&unnamed, "index.json", bare);
-	fails(&unnamed, NULL, E_NOT_FOUND, "there are several images, name one: sha256:", "several without names or platforms");
+	fails(&unnamed, NULL, E_NOT_FOUND,
+	      "there are several images, name one: sha256:", "several without names or platforms");
 	free(bare);
-	fails(&tar, &(struct image_options){ .tag = "three" }, E_NOT_FOUND, "no image is named three; there are: r.io/a:1, two",
-	      "a name that is not there");
-	if (ok(open_as(STREAM, buf_span(&tar), &(struct image_options){ .tag = "r.io/a:1" }, &img, NULL) == 0, "opened")) {
+	fails(&tar, &(struct image_options){ .tag = "three" }, E_NOT_FOUND,
+	      "no image is named three; there are: r.io/a:1, two", "a name that is not there");
+	if (ok(open_as(STREAM, buf_span(&tar), &(struct image_options){ .tag = "r.io/a:1" }, &img,
+		       NULL) == 0,
+	       "opened")) {
 		is_str(image_ref_name(img), "r.io/a:1", "its full name is known");
 		ok(!image_random_access(img), "a stream is read in order");
 		image_close(img);
 	}
-	if (ok(open_as(FILE_AT_OFFSET, buf_span(&tar), &(struct image_options){ .tag = "two" }, &img, NULL) == 0, "another")) {
+	if (ok(open_as(FILE_AT_OFFSET, buf_span(&tar), &(struct image_options){ .tag = "two" },
+		       &img, NULL) == 0,
+	       "another")) {
 		is_str(image_ref_name(img), NULL, "whose name is no reference");
 		ok(image_random_access(img), "a file is not");
 		image_close(img);
 	}
 	add(&bad, "index.json", evil);
 	add_image(&bad, &q);
-	if (ok(open_as(STREAM, buf_span(&bad), NULL, &img, NULL) == 0, "an archive that names a path")) {
+	if (ok(open_as(STREAM, buf_span(&bad), NULL, &img, NULL) == 0,
+	       "an archive that names a path")) {
 		is_str(image_ref_name(img), NULL, "T73 has no name");
 		image_close(img);
 	}
@@ -548,14 +581,16 @@ static void test_lies(const struct image_parts *p, const char *index)
 	add(&tar, "index.json", index);
 	add_image(&tar, p);
 	add_image(&tar, p);
-	reads(&tar, NULL, "onetwothree", "T68 members of other names and types, and doubles, are passed over");
+	reads(&tar, NULL, "onetwothree",
+	      "T68 members of other names and types, and doubles, are passed over");
 
 	buf_clear(&tar);
 	add(&tar, "index.json", index);
 	add_blob(&tar, p->manifest);
 	add_blob(&tar, p->config);
 	add(&tar, blob_path("one"), "longer");
-	fails(&tar, NULL, E_SIZE, "has 6 bytes but its descriptor says 3", "T72 a blob of another size");
+	fails(&tar, NULL, E_SIZE, "has 6 bytes but its descriptor says 3",
+	      "T72 a blob of another size");
 
 	buf_clear(&tar);
 	add(&tar, "index.json", index);
@@ -603,7 +638,8 @@ static void test_incomplete(const struct image_parts *p, const char *index)
 	add_blob(&tar, p->manifest);
 	add_blob(&tar, p->config);
 	add_blob(&tar, "one");
-	fails_as(STREAM, &tar, NULL, E_TRUNCATED, "the command before the pipe", "a stream that ends between blobs");
+	fails_as(STREAM, &tar, NULL, E_TRUNCATED, "the command before the pipe",
+		 "a stream that ends between blobs");
 	fails_as(FILE_AT_OFFSET, &tar, NULL, E_NOT_FOUND, "has no blob", "a file that lacks one");
 	tar.n -= 512;
 	fails_as(STREAM, &tar, NULL, E_TRUNCATED, NULL, "a stream that ends in a blob");
@@ -640,7 +676,8 @@ static void memory_write(struct sink *s, struct span data)
 
 static const struct sink_ops memory_ops = { .write = memory_write };
 
-static int write_parts(const struct image_parts *p, const char *name, struct buf *out, const char *bad)
+static int write_parts(const struct image_parts *p, const char *name, struct buf *out,
+		       const char *bad)
 {
 	struct memory_sink sink = { .s = { .ops = &memory_ops } };
 	struct document doc;
@@ -652,8 +689,10 @@ static int write_parts(const struct image_parts *p, const char *name, struct buf
 	buf_adds(&raw, p->manifest);
 	r = document_parse(&raw, NULL, &doc, NULL);
 	if (r == 0)
-		r = image_writer_open(&sink.s, &(struct image_writer_options){ .ref_name = name, .docs = &docs,
-									       .docs_n = 1 }, &w, NULL);
+		r = image_writer_open(&sink.s,
+				      &(struct image_writer_options){
+					      .ref_name = name, .docs = &docs, .docs_n = 1 },
+				      &w, NULL);
 	for (size_t i = 0; r == 0 && i <= p->layers_n; i++) {
 		const struct descriptor *d = i ? &doc.layers[i - 1] : &doc.config;
 		const char *text = i ? p->layer[i - 1] : p->config;
@@ -683,15 +722,21 @@ static void test_writer(const struct image_parts *p)
 	reads(&a, NULL, "onetwothree", "and read again");
 	no_spool(false);
 	if (ok(open_as(STREAM, buf_span(&a), NULL, &img, NULL) == 0, "opened")) {
-		is_str(image_ref_name(img), "docker.io/library/debian:12", "the name is the full one");
+		is_str(image_ref_name(img), "docker.io/library/debian:12",
+		       "the name is the full one");
 		image_close(img);
 	}
 	write_parts(p, "debian:12", &b, NULL);
 	ok(span_eq(buf_span(&a), buf_span(&b)), "the same bytes again");
-	ok(memmem(a.p, a.n, "\"RepoTags\":[\"docker.io/library/debian:12\"]", 42), "docker's manifest.json has it too");
-	is_num(write_parts(p, "debian@sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb", &c, NULL), 0,
-	       "a name by digest");
-	ok(memmem(c.p, c.n, "\"RepoTags\":null", 15) && !memmem(c.p, c.n, "image.ref.name", 14), "is no tag");
+	ok(memmem(a.p, a.n, "\"RepoTags\":[\"docker.io/library/debian:12\"]", 42),
+	   "docker's manifest.json has it too");
+	is_num(write_parts(
+		       p,
+		       "debian@sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+		       &c, NULL),
+	       0, "a name by digest");
+	ok(memmem(c.p, c.n, "\"RepoTags\":null", 15) && !memmem(c.p, c.n, "image.ref.name", 14),
+	   "is no tag");
 	buf_release(&c);
 	is_num(write_parts(p, "Bad Name", &c, NULL), E_USAGE, "a bad name");
 	buf_release(&c);
@@ -717,7 +762,8 @@ static void test_layout(const struct image_parts *p)
 	    !ok(store_image(img, path, "1", &e) == 0, "stored in a layout"))
 		return;
 	image_close(img);
-	is_num(image_open_layout(path, &(struct image_options){ .tag = "2" }, &img, &e), E_NOT_FOUND, "another tag");
+	is_num(image_open_layout(path, &(struct image_options){ .tag = "2" }, &img, &e),
+	       E_NOT_FOUND, "another tag");
 	is_str(e.text, "no image is named 2; there are: 1", "is not there");
 	if (ok(image_open_layout(path, &(struct image_options){ 0 }, &img, NULL) == 0, "opened")) {
 		struct stream *s = NULL;
@@ -725,7 +771,8 @@ static void test_layout(const struct image_parts *p)
 		ok(image_random_access(img), "in any order");
 		is_str(image_ref_name(img), NULL, "a tag is no full name");
 		image_blob(img, &image_manifest(img)->layers[2], &s, NULL);
-		ok(stream_read_all(s, 100, &got) == 0 && !strcmp(buf_str(&got), "three"), "the last layer first");
+		ok(stream_read_all(s, 100, &got) == 0 && !strcmp(buf_str(&got), "three"),
+		   "the last layer first");
 		stream_close(s);
 		image_close(img);
 	}
@@ -736,7 +783,8 @@ static void test_layout(const struct image_parts *p)
 
 	fd_write_all(fd, "tWo", 3);
 	fd_close(fd);
-	if (ok(image_open_layout(path, &(struct image_options){ .verify = true }, &img, NULL) == 0, "opened to verify")) {
+	if (ok(image_open_layout(path, &(struct image_options){ .verify = true }, &img, NULL) == 0,
+	       "opened to verify")) {
 		struct stream *s = NULL;
 
 		image_blob(img, &image_manifest(img)->layers[1], &s, NULL);

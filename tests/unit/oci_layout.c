@@ -63,7 +63,8 @@ static void test_open(void)
 
 	struct stat st;
 
-	ok(stat(in_top("l/blobs"), &st) == 0 && (st.st_mode & 0777) == 0700, "T18 the umask is respected");
+	ok(stat(in_top("l/blobs"), &st) == 0 && (st.st_mode & 0777) == 0700,
+	   "T18 the umask is respected");
 	umask(old);
 	is_num(layout_open(in_top("l"), false, &l, NULL), 0, "opened again");
 	layout_close(&l);
@@ -72,12 +73,14 @@ static void test_open(void)
 
 	mkdir(in_top("other"), 0755);
 	write_file(in_top("other/file"), "x");
-	is_num(layout_open(in_top("other"), true, &l, &e), E_EXISTS, "a directory that holds something else");
+	is_num(layout_open(in_top("other"), true, &l, &e), E_EXISTS,
+	       "a directory that holds something else");
 	ok(strstr(e.text, "holds file"), "is named");
 	mkdir(in_top("broken"), 0755);
 	mkdir(in_top("broken/blobs"), 0755);
 	write_file(in_top("broken/.oci-layout.abc"), "");
-	is_num(layout_open(in_top("broken"), true, &l, NULL), 0, "one whose making was broken off is finished");
+	is_num(layout_open(in_top("broken"), true, &l, NULL), 0,
+	       "one whose making was broken off is finished");
 	layout_close(&l);
 
 	mkdir(in_top("v2"), 0755);
@@ -87,7 +90,8 @@ static void test_open(void)
 	write_file(in_top("v2/oci-layout"), "{}");
 	is_num(layout_open(in_top("v2"), false, &l, NULL), E_FORMAT, "no version");
 	unlink(in_top("v2/oci-layout"));
-	ok(mkfifo(in_top("v2/oci-layout"), 0644) == 0 && layout_open(in_top("v2"), false, &l, NULL) < 0,
+	ok(mkfifo(in_top("v2/oci-layout"), 0644) == 0 &&
+		   layout_open(in_top("v2"), false, &l, NULL) < 0,
 	   "oci-layout a fifo");
 }
 
@@ -113,7 +117,8 @@ static void test_blobs(const struct layout *l)
 	d = blob("link");
 	digest_text(&d.digest, text);
 	snprintf(path, sizeof(path), "%s/l/blobs/sha256/%s", top, text + 7);
-	ok(symlink("/etc/passwd", path) == 0 && layout_blob_open(l, &d, NULL) < 0, "a link is no blob");
+	ok(symlink("/etc/passwd", path) == 0 && layout_blob_open(l, &d, NULL) < 0,
+	   "a link is no blob");
 	unlink(path);
 	ok(mkfifo(path, 0644) == 0 && layout_blob_open(l, &d, NULL) == E_FORMAT, "nor is a fifo");
 	unlink(path);
@@ -135,7 +140,8 @@ static void test_partials(const struct layout *l)
 	is_num(layout_partial_open(l, &d.digest, &fd2, NULL), E_EXISTS, "is locked");
 	fd_close(fd);
 	is_num(layout_partial_open(l, &d.digest, &fd, NULL), 0, "and found again");
-	ok(fd_pread_full(fd, buf, sizeof(buf), 0) == 4 && !memcmp(buf, "part", 4), "with what it held");
+	ok(fd_pread_full(fd, buf, sizeof(buf), 0) == 4 && !memcmp(buf, "part", 4),
+	   "with what it held");
 	fd_pwrite_all(fd, "ial", 3, 4);
 	ok(!layout_has_blob(l, &d), "it is no blob yet");
 	is_num(layout_partial_commit(l, &d.digest, fd, true, NULL), 0, "committed");
@@ -147,7 +153,8 @@ static void test_partials(const struct layout *l)
 }
 
 /*
- * Who opens a partial while another commits it must not get what is a blob by then: he would write into it.
+ * Who opens a partial while another commits it must not get what is a blob by then: he would write
+ * into it.
  */
 static void test_partial_race(const struct layout *l)
 {
@@ -224,39 +231,44 @@ static void test_clean(const struct layout *l)
 
 #define A "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
 #define B "sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
-#define ENTRY(digest, more) "{\"mediaType\":\"" MEDIA_OCI_MANIFEST "\",\"digest\":\"" digest "\",\"size\":1" more "}"
+#define ENTRY(digest, more) \
+	"{\"mediaType\":\"" MEDIA_OCI_MANIFEST "\",\"digest\":\"" digest "\",\"size\":1" more "}"
 #define NAME(tag) ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"" tag "\"}"
 
 static void test_tags(const struct layout *l)
 {
 	struct descriptor a = blob("a"), b = blob("b");
 
-	write_file(in_top("l/index.json"),
-		   "{\"schemaVersion\":2,\"manifests\":[" ENTRY(A, NAME("keep") ",\"x\":[1,{\"y\":null}]")
-		   "],\"annotations\":{\"z\":\"\\u00e4\"},\"other\":1.5}");
+	write_file(
+		in_top("l/index.json"),
+		"{\"schemaVersion\":2,\"manifests\":[" ENTRY(
+			A,
+			NAME("keep") ",\"x\":[1,{\"y\":null}]") "],\"annotations\":{\"z\":\"\\u00e4\"},\"other\":1.5}");
 	is_num(layout_set_tag(l, "t", &a, true, NULL), 0, "a tag");
 	is_str(read_text(in_top("l/index.json")),
-	       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(A, NAME("keep") ",\"x\":[1,{\"y\":null}]") ","
-	       ENTRY(A, NAME("t")) "],\"annotations\":{\"z\":\"\xc3\xa4\"},\"other\":1.5}",
+	       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(A, NAME("keep") ",\"x\":[1,{\"y\":null}]") "," ENTRY(
+		       A, NAME("t")) "],\"annotations\":{\"z\":\"\xc3\xa4\"},\"other\":1.5}",
 	       "is added, and what is not ours is kept");
 	is_num(layout_set_tag(l, "t", &b, false, NULL), 0, "the tag moves");
 	is_str(read_text(in_top("l/index.json")),
-	       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(A, NAME("keep") ",\"x\":[1,{\"y\":null}]") ","
-	       ENTRY(B, NAME("t")) "],\"annotations\":{\"z\":\"\xc3\xa4\"},\"other\":1.5}",
+	       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(A, NAME("keep") ",\"x\":[1,{\"y\":null}]") "," ENTRY(
+		       B, NAME("t")) "],\"annotations\":{\"z\":\"\xc3\xa4\"},\"other\":1.5}",
 	       "the old entry loses its place");
 	is_num(layout_set_tag(l, NULL, &a, false, NULL), 0, "without a name");
 	is_num(layout_set_tag(l, "keep", &a, false, NULL), 0, "and again the same");
 	is_str(read_text(in_top("l/index.json")),
-	       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(A, NAME("keep") ",\"x\":[1,{\"y\":null}]") ","
-	       ENTRY(B, NAME("t")) "],\"annotations\":{\"z\":\"\xc3\xa4\"},\"other\":1.5}",
+	       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(A, NAME("keep") ",\"x\":[1,{\"y\":null}]") "," ENTRY(
+		       B, NAME("t")) "],\"annotations\":{\"z\":\"\xc3\xa4\"},\"other\":1.5}",
 	       "change nothing");
 	a.has_platform = true;
 	platform_parse("linux/arm/v6", &a.platform, NULL);
 	write_file(in_top("l/index.json"), "{\"schemaVersion\":2,\"manifests\":null}");
 	is_num(layout_set_tag(l, "p", &a, false, NULL), 0, "with a platform, into what Go wrote");
 	is_str(read_text(in_top("l/index.json")),
-	       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(A, NAME("p") ",\"platform\":{\"architecture\":\"arm\","
-	       "\"os\":\"linux\",\"variant\":\"v6\"}") "]}", "is written");
+	       "{\"schemaVersion\":2,\"manifests\":[" ENTRY(
+		       A, NAME("p") ",\"platform\":{\"architecture\":\"arm\","
+				    "\"os\":\"linux\",\"variant\":\"v6\"}") "]}",
+	       "is written");
 	is_num(layout_set_tag(l, "a b", &a, false, NULL), E_USAGE, "a name with a blank");
 	is_num(layout_set_tag(l, "", &a, false, NULL), E_USAGE, "an empty one");
 	is_num(layout_set_tag(l, "-a", &a, false, NULL), E_USAGE, "one that begins as an option");

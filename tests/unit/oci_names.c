@@ -20,10 +20,13 @@ static void test_digest(void)
 		{ "sha256:", E_FORMAT },
 		{ HEX_A, E_FORMAT },
 		{ "sha256:../../x", E_FORMAT },
-		{ "sha256:../../../../../../../../../../../../../../../../../../../etc/passwd", E_FORMAT },
-		{ "sha256:CA978112CA1BBDCAFAC231B39A23DC4DA786EFF8147C4E72B9807785AFEE48BB", E_FORMAT },
+		{ "sha256:../../../../../../../../../../../../../../../../../../../etc/passwd",
+		  E_FORMAT },
+		{ "sha256:CA978112CA1BBDCAFAC231B39A23DC4DA786EFF8147C4E72B9807785AFEE48BB",
+		  E_FORMAT },
 		{ "SHA256:" HEX_A, E_FORMAT },
-		{ "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48b", E_FORMAT },
+		{ "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48b",
+		  E_FORMAT },
 		{ "sha256:" HEX_A "0", E_FORMAT },
 		{ "sha256:" HEX_A "/", E_FORMAT },
 		{ " sha256:" HEX_A, E_FORMAT },
@@ -31,7 +34,8 @@ static void test_digest(void)
 		{ "md5:d41d8cd98f00b204e9800998ecf8427e", E_UNSUPPORTED },
 		{ "blake3:" HEX_A, E_UNSUPPORTED },
 		{ "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564", E_UNSUPPORTED },
-		{ "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8", E_UNSUPPORTED },
+		{ "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8",
+		  E_UNSUPPORTED },
 		{ "a..b:00", E_FORMAT },
 		{ "md5:../x", E_FORMAT },
 		{ ":" HEX_A, E_FORMAT },
@@ -40,8 +44,9 @@ static void test_digest(void)
 	char text[DIGEST_TEXT_MAX];
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		ok(digest_parse(span_str(cases[i].text), &d) == cases[i].want, "T68 digest \"%s\" is %s",
-		   cases[i].text, cases[i].want ? "refused" : "accepted");
+		ok(digest_parse(span_str(cases[i].text), &d) == cases[i].want,
+		   "T68 digest \"%s\" is %s", cases[i].text,
+		   cases[i].want ? "refused" : "accepted");
 	ok(digest_parse(span_of("sha256:" HEX_A "\0", 72), &d) == E_FORMAT, "T68 a NUL at the end");
 	d = digest_of(HASH_SHA256, SPAN("a"));
 	is_str(digest_text(&d, text), "sha256:" HEX_A, "digest of bytes");
@@ -117,7 +122,9 @@ static void test_reference(void)
 	good_reference("debian:12@sha256:" HEX_A, "docker.io/library/debian:12@sha256:" HEX_A);
 	good_reference("r.io/a@sha512:" HEX_A HEX_B, "r.io/a@sha512:" HEX_A HEX_B);
 	/* 63 digits are a name */
-	good_reference(&HEX_A[1], "docker.io/library/a978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb:latest");
+	good_reference(
+		&HEX_A[1],
+		"docker.io/library/a978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb:latest");
 
 	bad_reference("", "empty");
 	bad_reference("docker://", "empty");
@@ -237,7 +244,8 @@ static void test_platform(void)
 	is_num(match("unknown/unknown", "unknown/unknown"), 0, "T75 not even itself");
 	ok(match("linux/ppc64le/power9", "linux/ppc64le") > 0, "no variant serves any");
 	ok(match("linux/ppc64le/power9", "linux/ppc64le/power9") >
-	   match("linux/ppc64le/power9", "linux/ppc64le"), "the very variant is better");
+		   match("linux/ppc64le/power9", "linux/ppc64le"),
+	   "the very variant is better");
 	is_num(match("linux/ppc64le", "linux/ppc64le/power9"), 0, "a variant nobody asked for");
 	is_num(platform_match(&none, &none), 0, "nothing serves nothing");
 
@@ -254,8 +262,9 @@ static void test_platform(void)
 	if (level == 2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
 	    __builtin_cpu_supports("fma"))
 		level = 3;
-	if (level == 3 && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-	    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq"))
+	if (level == 3 && __builtin_cpu_supports("avx512vl") &&
+	    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+	    __builtin_cpu_supports("avx512dq"))
 		level = 4;
 	is_num(host.variant[0] ? host.variant[1] - '0' : 1, level, levels[level - 1]);
 #endif

@@ -138,9 +138,11 @@ static void test_files(void)
 	fd = dir_open(AT_FDCWD, path);
 
 	file_replace(fd, "real", span_str(passwd), 0644, false);
-	ok(symlinkat("/etc/real", fd, "passwd") == 0 && lookup("app") == 1000, "a link inside the tree");
+	ok(symlinkat("/etc/real", fd, "passwd") == 0 && lookup("app") == 1000,
+	   "a link inside the tree");
 	unlinkat(fd, "passwd", 0);
-	ok(symlinkat("../../../../../../../../etc/passwd", fd, "passwd") == 0 && lookup("root") == -ELOOP,
+	ok(symlinkat("../../../../../../../../etc/passwd", fd, "passwd") == 0 &&
+		   lookup("root") == -ELOOP,
 	   "T51 a link out of the tree ends inside it (at itself)");
 	unlinkat(fd, "passwd", 0);
 	ok(mkfifoat(fd, "passwd", 0644) == 0 && lookup("app") == E_FORMAT, "T51 a fifo");
@@ -162,7 +164,8 @@ static void test_files(void)
 	is_num(lookup("0"), E_TOOBIG, "T51 a huge file");
 	unlinkat(fd, "passwd", 0);
 	file_replace(fd, "passwd", span_str(passwd), 0644, false);
-	ok(mkfifoat(fd, "group", 0644) == 0 && lookup("app") == E_FORMAT, "T51 etc/group as a fifo");
+	ok(mkfifoat(fd, "group", 0644) == 0 && lookup("app") == E_FORMAT,
+	   "T51 etc/group as a fifo");
 	fd_close(fd);
 	tree_remove(AT_FDCWD, dir);
 }
