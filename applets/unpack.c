@@ -43,6 +43,7 @@
  *   --max-depth N               components of a name (default: 2048)
  *   --max-name N                bytes of a name or link target (default: 4095)
  *   --max-zstd-window SIZE      zstd windows (default and most: 128M)
+ *   --spool-max SIZE            blobs that wait in TMPDIR for their turn in a stream (default: 64G)
  *
  * exit status:
  *   0    all went well
@@ -84,6 +85,7 @@ enum {
 	OPT_MAX_DEPTH,
 	OPT_MAX_NAME,
 	OPT_MAX_ZSTD_WINDOW,
+	OPT_SPOOL_MAX,
 };
 
 static const struct option options[] = {
@@ -104,6 +106,7 @@ static const struct option options[] = {
 	{ "max-depth", required_argument, NULL, OPT_MAX_DEPTH },
 	{ "max-name", required_argument, NULL, OPT_MAX_NAME },
 	{ "max-zstd-window", required_argument, NULL, OPT_MAX_ZSTD_WINDOW },
+	{ "spool-max", required_argument, NULL, OPT_SPOOL_MAX },
 	CLI_COMMON_OPTIONS,
 };
 
@@ -163,6 +166,10 @@ static void limit_option(int opt, const char *value)
 		break;
 	case OPT_MAX_ZSTD_WINDOW:
 		how.decompress.max_zstd_window = cli_size("--max-zstd-window", value);
+		break;
+	case OPT_SPOOL_MAX:
+		/* 0 is the library's word for its default */
+		image_options.spool_max = MAX(cli_size("--spool-max", value), UINT64_C(1));
 		break;
 	default:
 		break;

@@ -87,6 +87,9 @@ isnt "$rc" 0 "blobs before their manifest in a pipe need a place"
 like "$err" 'temporary file' "as it says"
 run sh -c "cat '$T/a.tar' | unpack -q - '$T/u-pipe'"
 rc_is 0 "which TMPDIR is"
+run sh -c "cat '$T/a.tar' | unpack -q --spool-max 100k - '$T/x3'"
+rc_is 65 "T80 of a bounded size"
+like "$err" 'more than 102400 bytes \(--spool-max\)' "which the error names"
 mkfifo "$T/fifo"
 cat "$T/a.tar" >"$T/fifo" &
 opens "a named pipe" "$T/fifo" a
