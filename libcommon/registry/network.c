@@ -10,7 +10,7 @@
 
 #include "libcommon/registry/internal.h"
 
-enum { IDLE_MAX = 8, SEND_MS = 60000, RECEIVE_SIZE = STREAM_WINDOW, RATE_WINDOW_MS = 30000 };
+enum { IDLE_MAX = 8, SEND_MS = 60000, RECEIVE_SIZE = STREAM_WINDOW, RATE_WINDOW_MS = 30000, LOOPBACK_STALL_MS = 5000 };
 
 /* ---- the network ---- */
 
@@ -326,6 +326,9 @@ static int handshake(struct connection *c, struct err *e)
 			r = tls_step(c, &data, &c->err);
 		if (r == 0)
 			r = err_set(&c->err, -ECONNRESET, "the connection was closed during the TLS handshake");
+		/* a plain HTTP server may take our hello for the beginning of a request, and wait for the rest */
+		if (r == -ETIMEDOUT && host_is_loopback(c->origin.host))
+			r = E_NOT_TLS;
 		if (r < 0) {
 			err_set(e, r, "%s: %s", origin_authority(&c->origin, text), c->err.text);
 			return r;
@@ -387,7 +390,7 @@ static int connection_open(struct network *n, const struct origin *o, unsigned f
 	c->net = n;
 	c->origin = *o;
 	c->flags = flags;
-	c->stall_ms = 60000;
+	c->stall_ms = host_is_loopback(o->host) ? LOOPBACK_STALL_MS : 60000;
 	c->in.ops = &plain_ops;
 	c->fd = p ? dial(n, &p->origin, NET_GIVEN, e) : dial(n, o, flags, e);
 	if (c->fd < 0) {
