@@ -110,7 +110,7 @@ libs-$(CONFIG_GZIP_ZLIB) += zlib
 libs-$(CONFIG_SECCOMP_COMPUTE) += seccomp
 ld-jansson := -ljansson
 ld-bearssl := -lbearssl
-ld-zstd := $(if $(CONFIG_ZSTD_ENCODE),-lzstd-encode) -lzstd
+ld-zstd := $(if $(CONFIG_ZSTD_ENCODE),-lzstd-encode) $(if $(CONFIG_ZSTD_SMALL),-lzstd-small,-lzstd)
 ld-isal := -ligzip
 ld-zlib := -lz
 ld-seccomp := -lseccomp
@@ -136,7 +136,11 @@ ifneq ($(MACHINE),x86_64)
 CFLAGS := $(filter-out -fcf-protection=none,$(CFLAGS))
 endif
 LDFLAGS := -static-pie -L$(DEPS)/lib -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=none \
-	-Wl,--sort-section=alignment -Wl,-O1 -Wl,-T,scripts/link.ld $(if $(lto),$(lto) -Os)
+	-Wl,--sort-section=alignment -Wl,-O1 -Wl,-T,scripts/link.ld $(if $(lto),$(lto) -Os -Wno-error)
+# Relative relocations in their compact form, where the linker has it: 18 KB.
+ifeq ($(MACHINE),x86_64)
+LDFLAGS += -Wl,-z,pack-relative-relocs
+endif
 # This linker leaves empty relocations behind where it removed sections, and takes them for some of code.
 ifeq ($(MACHINE),riscv64)
 LDFLAGS += -Wl,-z,notext
