@@ -20,7 +20,7 @@
 #include "libcommon/runtime/mnt.h"
 #include "libcommon/runtime/private.h"
 
-enum { CHUNK = 16384, CTRL_D = 4 };
+enum { CHUNK = 16384, CTRL_D = 4, CTRL_D_MS = 250 };
 
 union fd_message {
 	struct cmsghdr align;
@@ -177,6 +177,7 @@ struct relay {
 	struct termios saved;
 	bool raw;
 	int guard;
+	uint64_t ctrl_d_due;
 };
 
 static void on_signals(struct relay *r, int sfd)
@@ -201,8 +202,26 @@ static void on_signals(struct relay *r, int sfd)
 	}
 }
 
+/* The end of a file or pipe is what a person says by Ctrl-D; and again, as a file that ended stays so: a program that was just
+ * changing the terminal's mode has lost the first. */
+static int say_end(struct relay *r, int timeout)
+{
+	uint64_t now = clock_ms();
+
+	if (!r->in.eof)
+		return timeout;
+	if (!r->in.n && now >= r->ctrl_d_due) {
+		r->in.data[0] = CTRL_D;
+		r->in.pos = 0;
+		r->in.n = 1;
+		r->ctrl_d_due = now + CTRL_D_MS;
+	}
+	return timeout < 0 ? CTRL_D_MS : MIN(timeout, CTRL_D_MS);
+}
+
 static void relay_turn(struct relay *r, int sfd, int timeout)
 {
+	int wait = say_end(r, timeout);
 	bool in_full = r->in.n, out_full = r->out.n;
 	struct pollfd p[] = {
 		{ .fd = sfd, .events = POLLIN },
@@ -212,19 +231,12 @@ static void relay_turn(struct relay *r, int sfd, int timeout)
 		{ .fd = out_full ? STDOUT_FILENO : -1, .events = POLLOUT },
 	};
 
-	if (poll(p, ARRAY_LEN(p), timeout) <= 0)
+	if (poll(p, ARRAY_LEN(p), wait) <= 0)
 		return;
 	if (p[0].revents)
 		on_signals(r, sfd);
-	if (p[1].revents) {
+	if (p[1].revents)
 		take(&r->in, STDIN_FILENO);
-		/* The end of a file or pipe is what a person says by Ctrl-D. */
-		if (r->in.eof) {
-			r->in.data[0] = CTRL_D;
-			r->in.pos = 0;
-			r->in.n = 1;
-		}
-	}
 	if (p[2].revents & POLLOUT)
 		give(&r->in, r->o->master);
 	if (p[2].revents & (POLLIN | POLLHUP | POLLERR) && !out_full)

@@ -1,0 +1,129 @@
+#!/bin/sh
+# ns-run --tty: a terminal of the container's own, and what becomes of the caller's.
+. "${0%/*}/lib.sh"
+need busybox python3
+need_applet ns-run
+need_userns
+export T
+
+R=$T/root
+mkdir -p "$R/bin" "$R/etc" "$R/tmp"
+chmod 777 "$R"
+cp "$(command -v busybox)" "$R/bin/busybox"
+for a in sh ls cat stty tty stat sleep true echo kill id ps test; do ln -s busybox "$R/bin/$a"; done
+printf 'root:x:0:0::/:/bin/sh\nu:x:1000:1000::/:/bin/sh\n' >"$R/etc/passwd"
+
+# Plays the terminal: runs the command on a pty of 30x90 as its session's leader, does what the script says, and prints
+# what it saw.
+cat >"$T/term.py" <<'END'
+import fcntl, os, pty, select, signal, struct, sys, termios, time
+steps, cmd = sys.argv[1].split("|"), sys.argv[2:]
+master, slave = pty.openpty()
+size = lambda r, c: fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", r, c, 0, 0))
+size(30, 90)
+before = termios.tcgetattr(slave)
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for fd in range(3):
+        os.dup2(slave, fd)
+    os.close(master)
+    os.execvp(cmd[0], cmd)
+out, status = b"", None
+def pump(t):
+    global out
+    end = time.time() + t
+    while time.time() < end:
+        if select.select([master], [], [], 0.02)[0]:
+            try:
+                out += os.read(master, 65536)
+            except OSError:
+                return
+def until(text, t=10):
+    end = time.time() + t
+    while text not in out and time.time() < end:
+        pump(0.02)
+    if text not in out:
+        print("never saw %r in %r" % (text, out))
+for s in steps:
+    verb, _, arg = s.partition(" ")
+    if verb == "wait":
+        until(arg.encode())
+    elif verb == "type":
+        os.write(master, arg.encode().decode("unicode_escape").encode())
+    elif verb == "size":
+        size(*map(int, arg.split(",")))
+    elif verb == "raw":
+        print("raw" if not termios.tcgetattr(slave)[3] & termios.ICANON else "cooked")
+    elif verb == "kill":
+        os.kill(pid, getattr(signal, arg))
+    elif verb == "sleep":
+        pump(float(arg))
+    elif verb == "end":
+        for i in range(500):
+            p, st = os.waitpid(pid, os.WNOHANG)
+            if p:
+                status = os.waitstatus_to_exitcode(st)
+                break
+            pump(0.02)
+        pump(0.05)
+        if status is None:
+            os.kill(pid, 9)
+print("status", status)
+for i in range(100):
+    if termios.tcgetattr(slave) == before:
+        break
+    time.sleep(0.02)
+print("terminal", "as before" if termios.tcgetattr(slave) == before else "spoilt")
+sys.stdout.flush()
+os.write(1, out)
+END
+term() { run python3 "$T/term.py" "$@"; }
+
+ttys() { # WHO RUNNER...
+	who=$1
+	shift
+	term 'end' "$@" ns-run --tty "$R" sh -c 'tty; stty size; test -t 0 -a -t 1 -a -t 2 && echo terminal; stat -c %t:%T /dev/console; exit 5'
+	like "$out" '^status 5' "$who: status"
+	like "$out" '^terminal as before' "$who: the caller's terminal is as before"
+	like "$out" '/dev/pts/0' "$who: a terminal of the container's devpts"
+	like "$out" '^30 90' "$who: of the same size"
+	like "$out" '^terminal.?$' "$who: on all three"
+	like "$out" '^88:0' "$who: /dev/console is it"
+	term 'wait up|raw|type hello\n|wait got|type exit\n|end' "$@" ns-run --tty "$R" sh -c 'echo up; read x; echo got $x; sh'
+	like "$out" '^raw' "$who: raw meanwhile"
+	like "$out" '^got hello' "$who: what is typed comes in"
+	term 'wait up|size 11,22|sleep 0.2|type \n|end' "$@" ns-run --tty "$R" sh -c 'trap "echo resized" WINCH; echo up; while ! read x; do :; done; stty size'
+	like "$out" '^11 22' "$who: a change of size comes in"
+	term 'wait up|sleep 0.1|type \x03|end' "$@" ns-run --tty "$R" sh -c 'trap "echo interrupted; exit 4" INT; echo up; while :; do sleep 0.05; done'
+	like "$out" 'interrupted' "$who: Ctrl-C is the program's"
+	like "$out" '^status 4' "$who: who decides what it does"
+	term 'wait \$|type sleep 99\n|sleep 0.3|type \x1a|wait Stopped|type kill %1; exit 3\n|sleep 0.2|type exit 3\n|end' "$@" ns-run --tty -e 'PS1=$ ' "$R" sh -i
+	like "$out" 'Stopped' "$who: job control works inside"
+	term 'wait up|raw|kill SIGKILL|end' "$@" ns-run --tty "$R" sh -c 'echo up; sleep 77.77'
+	like "$out" '^raw' "$who: raw"
+	like "$out" '^terminal as before' "$who: set back even when ns-run is killed"
+	ok "$who: and the program is gone" wait_for 3 sh -c '! pgrep -f "^sleep 77.77"'
+	term 'wait up|kill SIGTERM|end' "$@" ns-run --tty "$R" sh -c 'echo up; exec sleep 30'
+	like "$out" '^status 143' "$who: SIGTERM goes through"
+	run sh -c 'echo "echo \$((6 * 7))" | "$@"' - "$@" ns-run --tty "$R" sh
+	like "$out" '42' "$who: from a pipe"
+	rc_is 0 "$who: and its end is Ctrl-D"
+	run "$@" ns-run --tty "$R" sh -c 'i=0; while [ $i -lt 2000 ]; do echo "line $i of a long output that fills the pty"; i=$((i + 1)); done'
+	is "$(tail -n 1 "$T/out" | tr -d "\r")" "line 1999 of a long output that fills the pty" "$who: nothing is lost at the end"
+	run "$@" ns-run --tty --timeout 200ms "$R" sleep 20
+	rc_is 124 "$who: --timeout"
+}
+
+if is_root; then
+	ttys root
+	run ns-run --tty --user u "$R" sh -c 'stat -c %u /dev/pts/0; echo x >/dev/tty'
+	like "$out" '^1000' "the terminal belongs to the user"
+	like "$out" '^x' "who can open it"
+	T_USER="setpriv --reuid $(user_name sub) --regid $(id -g "$(user_name sub)") --init-groups"
+	ttys user $T_USER
+else
+	ttys self
+fi
+done_testing
