@@ -96,10 +96,10 @@ for kind in plain tls-basic tls-token token; do
 		[ ! -f "$d/ca.crt" ] || ca="--cacert $d/ca.crt"
 		run pull -q $ca -o "$d/no:x" "$addr/x/tiny:1"
 		rc_is 77 "$kind: without a password"
-		echo "{\"auths\":{\"$addr\":{\"auth\":\"$(printf 'u:wrong' | base64)\"}}}" >"$T/wrong.json"
+		echo "{\"auths\":{\"$addr\":{\"auth\":\"$(printf 'u:Mistaken' | base64)\"}}}" >"$T/wrong.json"
 		run pull -q $ca --authfile "$T/wrong.json" -o "$d/no:x" "$addr/x/tiny:1"
 		rc_is 77 "$kind: with a wrong one"
-		unlike "$out$err" 'wrong' "$kind: which is not printed"
+		unlike "$out$err" "Mistaken|$(printf u:Mistaken | base64)" "$kind: which is not printed"
 		run sh -c "pull -q $ca --creds-fd 3 -o '$d/fd:x' $addr/x/tiny:1 3<<-END
 			$secret
 		END"
