@@ -18,6 +18,18 @@ size_t filter_built_in(const struct seccomp_program **out)
 	return ARRAY_LEN(seccomp_programs);
 }
 
+void filter_unpack(const struct seccomp_program *p, struct sock_filter *out)
+{
+	for (int i = 0; i < p->n; i++) {
+		uint32_t v = p->packed[i];
+
+		out[i] = (struct sock_filter){ .code = seccomp_codes[v >> 16 & (SECCOMP_CODES - 1)],
+					       .jt = (unsigned char)v,
+					       .jf = (unsigned char)(v >> 8),
+					       .k = seccomp_constants[v >> 19] };
+	}
+}
+
 static int load(const struct sock_filter *program, int n, struct err *e)
 {
 	const struct sock_fprog p = { (unsigned short)n, (struct sock_filter *)program };
@@ -32,20 +44,24 @@ static int load(const struct sock_filter *program, int n, struct err *e)
 
 int filter_load(uint64_t caps, struct err *e)
 {
-	struct sock_filter *program;
-	int n, r;
+	struct sock_filter *program = xcalloc(SECCOMP_PROGRAM_MAX, sizeof(*program));
+	int n = -ENOENT, r;
 
-	for (size_t i = 0; i < ARRAY_LEN(seccomp_programs); i++)
-		if (seccomp_programs[i].caps == (caps & SECCOMP_RELEVANT_CAPS))
-			return load(seccomp_programs[i].code, seccomp_programs[i].n, e);
-	if (!CFG_SECCOMP_COMPUTE)
-		return err_set(e, E_UNSUPPORTED, "no filter of system calls for this set of capabilities was "
-						 "built in; add ALL, SYS_ADMIN or SYS_PTRACE only, or use "
-						 "--security-opt seccomp=unconfined");
-	program = xcalloc(SECCOMP_PROGRAM_MAX, sizeof(*program));
-	n = seccomp_compute_here(caps, program);
-	r = n < 0 ? err_set(e, n, "cannot compute the filter of system calls: %s", err_word(n))
-		  : load(program, n, e);
+	for (size_t i = 0; i < ARRAY_LEN(seccomp_programs) && n < 0; i++)
+		if (seccomp_programs[i].caps == (caps & SECCOMP_RELEVANT_CAPS)) {
+			filter_unpack(&seccomp_programs[i], program);
+			n = seccomp_programs[i].n;
+		}
+	if (n < 0 && CFG_SECCOMP_COMPUTE)
+		n = seccomp_compute_here(caps, program);
+	if (n >= 0)
+		r = load(program, n, e);
+	else if (CFG_SECCOMP_COMPUTE)
+		r = err_set(e, n, "cannot compute the filter of system calls: %s", err_word(n));
+	else
+		r = err_set(e, E_UNSUPPORTED, "no filter of system calls for this set of capabilities was "
+					      "built in; add ALL, SYS_ADMIN or SYS_PTRACE only, or use "
+					      "--security-opt seccomp=unconfined");
 	freep(&program);
 	return r;
 }

@@ -4,12 +4,51 @@
  *	generate x86_64|aarch64|riscv64|arm >seccomp_programs.h
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/runtime/seccomp_builtin.h"
 #include "libcommon/runtime/seccomp_profile.h"
 #include "libcommon/runtime/seccomp_variants.h"
 
 static const char *const names[] = { "x86_64", "aarch64", "riscv64", "arm" };
+
+static uint32_t codes[SECCOMP_CODES], constants[SECCOMP_CONSTANTS];
+static size_t codes_n, constants_n;
+
+/* The position of value among the n of list, to which it is added where it is new. */
+static uint32_t position(uint32_t *list, size_t *n, size_t max, uint32_t value)
+{
+	size_t i = 0;
+
+	while (i < *n && list[i] != value)
+		i++;
+	if (i == max) {
+		fprintf(stderr, "the packing of seccomp programs is too small\n");
+		exit(70);
+	}
+	if (i == *n)
+		list[(*n)++] = value;
+	return (uint32_t)i;
+}
+
+static void put_program(size_t number, const struct sock_filter *p, int n)
+{
+	printf("static const uint32_t program_%zu[] = {\n", number);
+	for (int i = 0; i < n; i++)
+		printf("%uu,%s", SECCOMP_PACK(p[i].jt, p[i].jf, position(codes, &codes_n, SECCOMP_CODES, p[i].code),
+					       position(constants, &constants_n, SECCOMP_CONSTANTS, p[i].k)),
+		       i % 8 == 7 ? "\n" : "");
+	printf("};\n");
+}
+
+static void put_list(const char *type, const char *name, const uint32_t *list, size_t n)
+{
+	printf("static const %s %s[] = {\n", type, name);
+	for (size_t i = 0; i < n; i++)
+		printf("%uu,%s", list[i], i % 8 == 7 ? "\n" : "");
+	printf("};\n");
+}
 
 int main(int argc, char **argv)
 {
@@ -29,12 +68,10 @@ int main(int argc, char **argv)
 			fprintf(stderr, "libseccomp: %s\n", strerror(-length[i]));
 			return 70;
 		}
-		printf("static const struct sock_filter program_%zu[] = {\n", i);
-		for (int k = 0; k < length[i]; k++)
-			printf("{%u,%u,%u,%uu},%s", program[k].code, program[k].jt, program[k].jf, program[k].k,
-			       k % 8 == 7 ? "\n" : "");
-		printf("};\n");
+		put_program(i, program, length[i]);
 	}
+	put_list("unsigned short", "seccomp_codes", codes, codes_n);
+	put_list("uint32_t", "seccomp_constants", constants, constants_n);
 	printf("#define SECCOMP_THIS_MACHINE %d\n#define SECCOMP_RELEVANT_CAPS 0x%llxULL\n", machine,
 	       (unsigned long long)relevant);
 	printf("static const struct seccomp_program seccomp_programs[] = {\n");
