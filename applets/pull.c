@@ -86,6 +86,8 @@
 
 struct pull {
 	const char *reference_arg, *output, *digestfile, *registries, *platform;
+	const char *tag; /* of output, or NULL */
+	char *layout;    /* its path */
 	struct reference reference;
 	struct credentials_options creds;
 	struct registry_options registry;
@@ -139,7 +141,8 @@ static void trace(void *arg, const char *line)
 
 static _noreturn_ void fail(struct pull *p, int code, const struct err *e)
 {
-	progress_stop(steal_ptr(&p->progress));
+	if (CFG_PROGRESS)
+		progress_stop(steal_ptr(&p->progress));
 	die_err(p->reference_arg, code, e);
 }
 
@@ -187,6 +190,16 @@ static void parse_options(struct pull *p, int argc, char **argv)
 	p->reference_arg = argv[optind];
 	if (!p->fetch.jobs)
 		die(64, "--jobs: 0 is too few");
+	if (fcntl(p->progress_fd, F_GETFD) < 0)
+		die(64, "--progress-fd: descriptor %d is not open", p->progress_fd);
+	if (p->output) {
+		size_t colon = span_find(span_str(p->output), ':');
+
+		p->layout = xstrndup(p->output, colon);
+		p->tag = p->output[colon] ? p->output + colon + 1 : NULL;
+		if (p->tag && !layout_name_valid(span_str(p->tag)))
+			die(64, "--output: \"%s\" is no name for an image in a layout", quoted_str(p->tag));
+	}
 	if (!p->spool_given && !spool_dir_is_disk())
 		p->fetch.spool_max = 0;
 	p->registry.trace_requests = cli_debug;
@@ -286,15 +299,12 @@ static int read_config(struct pull *p, const struct layout *l, struct err *e)
 
 static void write_layout(struct pull *p)
 {
-	size_t colon = span_find(span_str(p->output), ':');
-	_cleanup_(freep) char *path = xstrndup(p->output, colon);
-	const char *tag = p->output[colon] ? p->output + colon + 1 : p->reference.tag;
 	_cleanup_(layout_close) struct layout l = { 0 };
 	const struct selection *sel = &p->sel;
 	struct fetch_options rest = p->fetch;
 	struct err e = { 0 };
 
-	int r = layout_open(path, true, &l, &e);
+	int r = layout_open(p->layout, true, &l, &e);
 	if (r < 0)
 		fail(p, r, &e);
 	layout_clean(&l);
@@ -310,7 +320,7 @@ static void write_layout(struct pull *p)
 	for (size_t i = sel->docs_n; !r && i > 0; i--)
 		r = layout_write_blob(&l, &sel->docs[i - 1]->digest, buf_span(&sel->docs[i - 1]->raw), p->fetch.sync, &e);
 	if (!r)
-		r = layout_set_tag(&l, tag, sel->top, p->fetch.sync, &e);
+		r = layout_set_tag(&l, p->tag ? p->tag : p->reference.tag, sel->top, p->fetch.sync, &e);
 	if (r < 0)
 		fail(p, r, &e);
 }
@@ -399,7 +409,8 @@ int pull_main(int argc, char **argv)
 		write_layout(&p);
 	else
 		write_stream(&p);
-	progress_stop(p.progress);
+	if (CFG_PROGRESS)
+		progress_stop(p.progress);
 	if (p.digestfile)
 		write_digestfile(&p);
 	summary(&p, began);

@@ -128,6 +128,8 @@ int layout_partial_open(const struct layout *l, const struct digest *d, int *fd,
 int layout_partial_commit(const struct layout *l, const struct digest *d, int fd, bool sync, struct err *e); /* rename to its name; closes fd */
 void layout_partial_discard(const struct layout *l, const struct digest *d, int fd);                         /* unlink and close */
 int layout_write_blob(const struct layout *l, const struct digest *d, struct span bytes, bool sync, struct err *e);
+/* What image-spec's annotations.md lets a name in a layout be made of; other tools look no other one up. */
+bool layout_name_valid(struct span s);
 /* Names document in index.json: read-modify-rename under a lock. tag NULL: no name (an entry of the same digest is enough). Another entry of the same
  * tag loses its place; all else, unknown members too, is kept. */
 int layout_set_tag(const struct layout *l, const char *tag, const struct descriptor *d, bool sync, struct err *e);

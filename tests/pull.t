@@ -142,6 +142,26 @@ run pull --platform linux/arm64 "$addr/x/tiny:1"
 rc_is 66 "T75 one manifest of another platform than was asked for"
 like "$err" "is for linux/amd64, not linux/arm64" "says so"
 
+python3 - "$multi" "$T/liar" <<'PY'
+import hashlib, json, shutil, sys
+shutil.copytree(sys.argv[1], sys.argv[2])
+def load(d): return json.load(open(sys.argv[2] + "/blobs/sha256/" + d["digest"][7:]))
+top = json.load(open(sys.argv[2] + "/index.json"))
+d = [d for d in top["manifests"] if d.get("annotations", {}).get("org.opencontainers.image.ref.name") == "latest"][0]
+idx = load(d)
+for m in idx["manifests"]:
+    if m["platform"]["architecture"] == "arm64":
+        m["platform"] = {"os": "linux", "architecture": "ppc64le"}
+b = json.dumps(idx).encode()
+h = hashlib.sha256(b).hexdigest()
+open(sys.argv[2] + "/blobs/sha256/" + h, "wb").write(b)
+json.dump({"schemaVersion": 2, "manifests": [dict(d, digest="sha256:" + h, size=len(b))]}, open(sys.argv[2] + "/index.json", "w"))
+PY
+push "$T/liar:latest" x/liar:1
+run pull -q --platform linux/ppc64le -o "$T/liar.out" "$addr/x/liar:1"
+is "$rc" 0 "T75 an image that says another platform than its index"
+like "$err" "warning: .*config says that it is for linux/arm64.*not linux/ppc64le" "T75 is told of"
+
 # ---- layouts
 l=$T/layout
 run pull -o "$l" "$addr/x/tiny:1"
@@ -173,6 +193,11 @@ rc_is 73 "a directory that is no layout is 73"
 is "$(ls -A "$T/full")" file "and left alone"
 run pull -o "$T/none/layout" "$addr/x/tiny:1"
 rc_is 66 "a layout in no directory is 66"
+run pull -o "$T/badtag:a b" "$addr/x/tiny:1"
+rc_is 64 "a malformed tag is 64"
+nok "and nothing is made" test -e "$T/badtag"
+run sh -c "pull $addr/x/tiny:1 >/dev/full"
+like "$rc $err" "^7[34] .*No space left" "a full disk"
 run pull --platform linux/arm64 -o "$T/wrong" "$addr/x/tiny:1"
 rc_is 66 "T75 another platform is refused before its layers are fetched"
 is "$(find "$T/wrong/blobs/sha256" -type f | wc -l)" 1 "only the config was"
@@ -310,6 +335,8 @@ run sh -c "pull -q --progress-fd 3 -o $T/p2 $addr/x/tiny:1 3>$T/json"
 is "$(jq -r 'select(.state=="done")|.done==.total' "$T/json" | sort | uniq -c | tr -s ' ')" " 3 true" "--progress-fd writes JSON Lines"
 run pull -q --progress json -o "$T/p2" "$addr/x/tiny:1"
 is "$(jq -r .state "$T/err" | sort | uniq -c | tr -s ' ')" " 3 exists" "--progress=json writes them to standard error"
+run pull --progress-fd 33 "$addr/x/tiny:1"
+rc_is 64 "--progress-fd of a closed descriptor is 64"
 run pull --progress nonsense "$addr/x/tiny:1"
 rc_is 64 "an unknown mode is 64"
 cat >"$T/term.py" <<'PY'

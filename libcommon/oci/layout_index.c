@@ -129,8 +129,7 @@ static int rewrite(const struct json *doc, const char *tag, const struct descrip
 	return 0;
 }
 
-/* What image-spec's annotations.md lets a name be made of; other tools look no other one up. */
-static bool name_valid(struct span s)
+bool layout_name_valid(struct span s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = s.p[i] | 0x20;
@@ -153,7 +152,7 @@ int layout_set_tag(const struct layout *l, const char *tag, const struct descrip
 	bool changed = false;
 	int r;
 
-	if (tag && !name_valid(span_str(tag)))
+	if (tag && !layout_name_valid(span_str(tag)))
 		return err_set(e, E_USAGE, "%s is no name for an image in a layout",
 			       quoted_str(tag));
 	if (lock < 0)

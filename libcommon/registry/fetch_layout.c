@@ -2,7 +2,7 @@
  * Blobs into an image layout: several at a time, each into a partial file that a later run goes on with.
  *
  * A window of the receive buffer is hashed and written where it lies. What a partial holds is hashed again from the disk before it is
- * gone on with; where the whole is wrong then, it is fetched once more from the start.
+ * gone on with. Where a whole that was put together of parts is wrong, it is fetched once more from the start.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -136,8 +136,10 @@ static int fill_partial(struct transfer *t, int *fd, struct err *e)
 		return -errno;
 	if (have > t->d->size)
 		have = 0;
+	uint64_t retries = registry_stats(t->run->r)->retries;
 	int r = transfer(t, *fd, have, e);
-	if (have && (r == E_DIGEST || r == E_SIZE)) {
+	/* put together of parts: one of them may be to blame */
+	if ((have || registry_stats(t->run->r)->retries != retries) && (r == E_DIGEST || r == E_SIZE)) {
 		err_clear(e);
 		r = ftruncate(*fd, 0) < 0 ? -errno : transfer(t, *fd, 0, e);
 	}
