@@ -63,6 +63,7 @@ int registry_open(const struct reference *ref, const struct registry_options *o,
 
 	r->retries = o->retries;
 	r->plain_http = o->plain_http;
+	r->tls_first = o->cacert || o->cert_dir || !o->tls_verify;
 	r->auth = auth_open(&r->net, o->credentials);
 	if (ret == 0)
 		ret = endpoints_init(r, ref, o, e);

@@ -226,7 +226,7 @@ bool auth_is_bare(struct auth *a, const struct auth_target *t);
 struct endpoint {            /* a registry, or a mirror of it */
 	struct origin origin;
 	pthread_mutex_t lock;    /* for the scheme of a loopback one, which is found out by asking */
-	bool probe;              /* https was not tried yet; http will do as well */
+	bool probe;              /* a loopback one, of which it is not known whether it speaks http or https */
 	bool has_port;           /* its port was given, and is that of either scheme */
 	_Atomic bool dead;       /* a mirror that could not be reached */
 	unsigned flags;          /* NET_* for its own host */
@@ -240,6 +240,7 @@ struct registry {
 	size_t endpoints_n;
 	unsigned retries;
 	bool plain_http;
+	bool tls_first;          /* where a loopback registry may speak either */
 };
 /* GET of a path below the endpoint (redirects followed, 401 answered, faults retried) until the status is a 2xx. attempts: how many
  * further tries are left; may be shared by several calls. */

@@ -163,39 +163,54 @@ static struct origin home_of(struct endpoint *p, bool *probe)
 	return o;
 }
 
-static void settle_scheme(struct endpoint *p, bool https)
+static void settle_scheme(struct endpoint *p, const struct origin *home)
 {
 	pthread_mutex_lock(&p->lock);
-	if (p->probe) {
-		p->probe = false;
-		p->origin.https = https;
-		if (!https && !p->has_port)
-			p->origin.port = 80;
-	}
+	p->probe = false;
+	p->origin = *home;
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* A registry on this host may speak plain HTTP: TLS is tried first. */
+/* What a server does when it is spoken to in the other protocol: it hangs up, answers in its own, or says 400. */
+static bool is_other_protocol(int ret, const struct exchange *x, const struct endpoint *p)
+{
+	if (ret == 0)
+		return x->res.status == 400;
+	return ret == E_NOT_TLS || ret == E_PROTOCOL || ret == -ECONNRESET || ret == -EPIPE || (ret == -ECONNREFUSED && !p->has_port);
+}
+
+/*
+ * A registry on this host may speak plain HTTP or TLS. A plain request tells at once, to either kind; a TLS hello may leave a plain server waiting
+ * for more. Where CAs were given TLS is what is meant, and tried first.
+ */
 static int follow_probing(struct registry *r, struct endpoint *p, const char *path, const struct http_request *q, struct exchange **out, struct err *e)
 {
-	struct err fault = { 0 };
+	struct err fault[2] = { 0 };
+	struct exchange *x[2] = { 0 };
+	struct origin home;
+	int ret[2], chosen = 0;
 	bool probe;
-	struct origin home = home_of(p, &probe);
-	int ret;
 
+	home = home_of(p, &probe);
 	if (!probe)
 		return follow(r, p, &home, path, q, out, e);
-	ret = CFG_TLS ? follow(r, p, &home, path, q, out, &fault) : E_NOT_TLS;
-	if (ret != E_NOT_TLS && ret != -ECONNRESET && !(ret == -ECONNREFUSED && !p->has_port)) {
-		if (ret == 0)
-			settle_scheme(p, true);
-		else
-			err_set(e, ret, "%s", fault.text);
-		return ret;
+	for (int i = 0; i < (CFG_TLS ? 2 : 1); i++) {
+		home.https = CFG_TLS && (i == 0) == r->tls_first;
+		if (!p->has_port)
+			home.port = home.https ? 443 : 80;
+		ret[i] = follow(r, p, &home, path, q, &x[i], &fault[i]);
+		if (is_other_protocol(ret[i], x[i], p))
+			continue;
+		chosen = i;
+		if (ret[i] == 0)
+			settle_scheme(p, &home);
+		break;
 	}
-	settle_scheme(p, false);
-	home = home_of(p, &probe);
-	return follow(r, p, &home, path, q, out, e);
+	exchange_close(x[!chosen]);
+	*out = x[chosen];
+	if (ret[chosen] < 0)
+		err_set(e, ret[chosen], "%s", fault[chosen].text);
+	return ret[chosen];
 }
 
 /* ---- with retries ---- */
