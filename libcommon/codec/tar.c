@@ -136,7 +136,8 @@ static int meta_size(struct tar *t, uint64_t max, const char *what, size_t *out)
 	if (tar_number(t->block + H_SIZE, 12, &size) || size < 0)
 		return tar_fail(t, E_FORMAT, "size is no number");
 	if ((uint64_t)size > max)
-		return tar_fail(t, E_TOOBIG, "%s of more than %llu bytes", what, (unsigned long long)max);
+		return tar_fail(t, E_TOOBIG, "%s of more than %llu bytes%s", what, (unsigned long long)max,
+				max == t->lim.max_name + 1 ? " (--max-name)" : "");
 	*out = (size_t)size;
 	return 0;
 }
@@ -297,7 +298,7 @@ static int begin_entry(struct tar *t)
 	if (r)
 		return r;
 	if (t->lim.max_entries && t->entries == t->lim.max_entries)
-		return tar_fail(t, E_TOOBIG, "more than %llu entries", (unsigned long long)t->lim.max_entries);
+		return tar_fail(t, E_TOOBIG, "more than %llu entries (--max-entries)", (unsigned long long)t->lim.max_entries);
 	t->entries++;
 	t->left = t->entry.size;
 	t->padding = tar_padding(t->entry.size);

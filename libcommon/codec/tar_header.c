@@ -268,7 +268,7 @@ static int check_names(struct tar *t)
 	struct tar_entry *e = &t->entry;
 
 	if (e->name.n > t->lim.max_name || e->link.n > t->lim.max_name)
-		return tar_fail(t, E_TOOBIG, "a name of more than %zu bytes", t->lim.max_name);
+		return tar_fail(t, E_TOOBIG, "a name of more than %zu bytes (--max-name)", t->lim.max_name);
 	if (e->type == TAR_DIR) {
 		/* The memory is ours; the slash itself stays a name, and so does the root without one. */
 		while (e->name.n > 1 && e->name.p[e->name.n - 1] == '/')
@@ -301,7 +301,7 @@ static int check_size(struct tar *t, unsigned has)
 		e->size = 0;
 	}
 	if (t->lim.max_size && e->size > t->lim.max_size)
-		return tar_fail(t, E_TOOBIG, "%s: larger than %llu bytes", quoted(e->name),
+		return tar_fail(t, E_TOOBIG, "%s: larger than %llu bytes (--max-file-size)", quoted(e->name),
 				(unsigned long long)t->lim.max_size);
 	return 0;
 }

@@ -21,7 +21,7 @@ static int finish_map(struct tar *t, uint64_t size)
 	uint64_t end = 0, sum = 0;
 
 	if (t->lim.max_size && size > t->lim.max_size)
-		return tar_fail(t, E_TOOBIG, "%s: larger than %llu bytes", quoted(t->entry.name),
+		return tar_fail(t, E_TOOBIG, "%s: larger than %llu bytes (--max-file-size)", quoted(t->entry.name),
 				(unsigned long long)t->lim.max_size);
 	for (size_t i = 0; i < t->regions_n; i++) {
 		struct tar_region r = t->regions[i];

@@ -24,7 +24,7 @@ static size_t refuse(struct zstd *z, size_t result)
 		return 0;
 	case ZSTD_error_frameParameter_windowTooLarge:
 		window = window && window < window_most ? window : window_most;
-		err_set(z->d.e, E_TOOBIG, "zstd: window larger than %llu bytes (max-zstd-window)", (unsigned long long)window);
+		err_set(z->d.e, E_TOOBIG, "zstd: window larger than %llu bytes (--max-zstd-window)", (unsigned long long)window);
 		stream_fail(&z->d.s, E_TOOBIG);
 		return 0;
 	case ZSTD_error_dictionary_wrong:

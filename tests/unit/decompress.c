@@ -219,7 +219,7 @@ static void zstd_framing(void)
 		ok(r == (exponent <= 17 ? 0 : E_TOOBIG) && r8 == (exponent <= 13 ? 0 : E_TOOBIG),
 		   "T81 a window of %llu KiB is within 128 MiB, 8 MiB, or refused", 1ull << exponent);
 	}
-	is_str(e.text, "zstd: window larger than 134217728 bytes (max-zstd-window)", "the text names the budget");
+	is_str(e.text, "zstd: window larger than 134217728 bytes (--max-zstd-window)", "the text names the budget");
 	buf_clear(&z);
 	add_frame(&z, 13 << 3 | 1);
 	is_num(expand(buf_span(&z), COMPRESSION_ZSTD, &mib8, 100, 0, &out, NULL), E_TOOBIG, "T81 an eighth more than 8 MiB");
