@@ -136,7 +136,7 @@ ifneq ($(MACHINE),x86_64)
 CFLAGS := $(filter-out -fcf-protection=none,$(CFLAGS))
 endif
 LDFLAGS := -static-pie -L$(DEPS)/lib -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=none \
-	-Wl,--sort-section=alignment -Wl,-O1 -Wl,-T,scripts/link.ld $(if $(lto),$(lto) -Os -Wno-error)
+	-Wl,--sort-section=alignment -Wl,-O1 -Wl,-T,scripts/link.ld $(if $(lto),$(lto) -Os -w)
 # Relative relocations in their compact form, where the linker has it: 18 KB.
 ifeq ($(MACHINE),x86_64)
 LDFLAGS += -Wl,-z,pack-relative-relocs
@@ -179,7 +179,7 @@ $(G)/applets.c: $(filter applets/%,$(obj-y:.o=.c)) scripts/applet Makefile $(O)/
 
 $(O)/libocibox.a: $(LIBOBJ) $(O)/flags
 	@rm -f $@
-	$(Q)$(if $(lto),gcc-ar,ar) rcsD $@ $(LIBOBJ)
+	$(Q)$(if $(lto),$(if $(CROSS),$(CROSS)-)gcc-ar,ar) rcsD $@ $(LIBOBJ)
 
 $(O)/ocibox.debug: $(MAINOBJ) $(APPOBJ) $(O)/libocibox.a
 	@echo "  LINK    $@"

@@ -397,7 +397,9 @@ static const char *date_text(int64_t when, char out[32])
 	struct tm tm;
 
 	gmtime_r(&t, &tm);
-	strftime(out, 32, "%Y-%m-%d %H:%M:%S UTC", &tm);
+	snprintf(out, 32, "%04u-%02u-%02u %02u:%02u:%02u UTC", (unsigned)(tm.tm_year + 1900) % 10000,
+		 (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
+		 (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 	return out;
 }
 
