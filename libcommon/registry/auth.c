@@ -1,6 +1,6 @@
 /*
- * Authorization. Nothing is offered before it is asked for; what is offered belongs to one origin; a token is fetched by one of the
- * threads that need it, and renewed before it ends.
+ * Authorization. Nothing is offered before it is asked for; what is offered belongs to one origin;
+ * a token is fetched by one of the threads that need it, and renewed before it ends.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +15,11 @@ struct entry {
 	char *domain, *repository;
 	pthread_mutex_t lock;
 	struct challenge challenge; /* how it wants to be asked */
-	char *value;                /* of Authorization, or NULL */
+	char *value;		    /* of Authorization, or NULL */
 	uint64_t born, renew_at;    /* clock_ms, of a token */
 	unsigned generation;
-	bool accepted;              /* the server took the value of this generation */
-	bool bare;                  /* credentials were looked for, and there are none */
+	bool accepted; /* the server took the value of this generation */
+	bool bare;     /* credentials were looked for, and there are none */
 };
 
 struct auth {
@@ -83,7 +83,8 @@ static struct entry *entry_of(struct auth *a, const struct auth_target *t)
 
 	pthread_mutex_lock(&a->lock);
 	for (en = a->entries; en; en = en->next)
-		if (origin_eq(&en->origin, t->origin) && strcmp(en->domain, domain) == 0 && strcmp(en->repository, t->repository) == 0)
+		if (origin_eq(&en->origin, t->origin) && strcmp(en->domain, domain) == 0 &&
+		    strcmp(en->repository, t->repository) == 0)
 			break;
 	if (!en) {
 		en = xcalloc(1, sizeof(*en));
@@ -101,7 +102,8 @@ static struct entry *entry_of(struct auth *a, const struct auth_target *t)
 /* ---- credentials ---- */
 
 /* 1 found, 0 none. What was found where is for --auth-trace. */
-static int look_up(struct auth *a, const char *domain, const char *repository, struct credential *c, struct err *e)
+static int look_up(struct auth *a, const char *domain, const char *repository, struct credential *c,
+		   struct err *e)
 {
 	int r = 0;
 
@@ -113,14 +115,17 @@ static int look_up(struct auth *a, const char *domain, const char *repository, s
 	}
 	if (r < 0)
 		return r;
-	network_trace(a->net, a->net->trace_auth, "auth: %s%s%s: %s%s", domain, *repository ? "/" : "", repository,
-		r ? "credentials from " : "no credentials, anonymous", r && c->source ? c->source : "");
+	network_trace(a->net, a->net->trace_auth, "auth: %s%s%s: %s%s", domain,
+		      *repository ? "/" : "", repository,
+		      r ? "credentials from " : "no credentials, anonymous",
+		      r && c->source ? c->source : "");
 	return r;
 }
 
-/* What may be sent to a realm: the registry's credentials where the realm is the registry's, else those that the user has for the realm. */
-static int look_up_for_realm(struct auth *a, struct entry *en, const struct auth_target *t, const struct url *realm, struct credential *c,
-	struct err *e)
+/* What may be sent to a realm: the registry's credentials where the realm is the registry's, else
+ * those that the user has for the realm. */
+static int look_up_for_realm(struct auth *a, struct entry *en, const struct auth_target *t,
+			     const struct url *realm, struct credential *c, struct err *e)
 {
 	int related = realm_check(t->origin, realm, e);
 	char authority[ORIGIN_TEXT_MAX];
@@ -140,7 +145,9 @@ static int look_up_for_realm(struct auth *a, struct entry *en, const struct auth
 	r = look_up(a, origin_authority(&realm->origin, authority), "", c, e);
 	if (r != 0)
 		return r;
-	return err_set(e, E_AUTH, "its token realm %s is another site: credentials for %s are not sent there", url_brief(realm), en->domain);
+	return err_set(e, E_AUTH,
+		       "its token realm %s is another site: credentials for %s are not sent there",
+		       url_brief(realm), en->domain);
 }
 
 static void basic_value(const struct credential *c, struct buf *out)
@@ -188,7 +195,9 @@ static bool token_valid(struct span s)
 static int token_take(struct entry *en, struct span reply, const struct url *realm, struct err *e)
 {
 	_cleanup_(json_freep) struct json *doc = NULL;
-	const struct json_limits lim = { .max_bytes = TOKEN_REPLY_MAX, .max_values = 1000, .max_depth = 16 };
+	const struct json_limits lim = { .max_bytes = TOKEN_REPLY_MAX,
+					 .max_values = 1000,
+					 .max_depth = 16 };
 	struct span token = { 0 };
 	int64_t expires = EXPIRES_DEFAULT_S;
 	int r = json_parse(reply, &lim, &doc, e);
@@ -197,10 +206,12 @@ static int token_take(struct entry *en, struct span reply, const struct url *rea
 		err_prefix(e, "the reply of %s", url_brief(realm));
 		return r;
 	}
-	if ((!json_str(json_get(doc, "token"), &token) || token.n == 0) && !json_str(json_get(doc, "access_token"), &token))
+	if ((!json_str(json_get(doc, "token"), &token) || token.n == 0) &&
+	    !json_str(json_get(doc, "access_token"), &token))
 		return err_set(e, E_PROTOCOL, "%s replies without a token", url_brief(realm));
 	if (!token_valid(token))
-		return err_set(e, E_PROTOCOL, "%s replies with a malformed token", url_brief(realm));
+		return err_set(e, E_PROTOCOL, "%s replies with a malformed token",
+			       url_brief(realm));
 	if (!json_i64(json_get(doc, "expires_in"), &expires) || expires <= 0)
 		expires = EXPIRES_DEFAULT_S;
 	expires = MIN(expires, 86400);
@@ -218,8 +229,8 @@ static int token_take(struct entry *en, struct span reply, const struct url *rea
 }
 
 /* One request for a token. *status: of an error response. */
-static int token_ask(struct auth *a, struct entry *en, const struct http_request *q, const struct url *u, unsigned flags,
-	unsigned *status, struct err *e)
+static int token_ask(struct auth *a, struct entry *en, const struct http_request *q,
+		     const struct url *u, unsigned flags, unsigned *status, struct err *e)
 {
 	_cleanup_(exchange_closep) struct exchange *x = NULL;
 	_cleanup_(secret_buf_release) struct buf reply = BUF_INIT;
@@ -228,7 +239,9 @@ static int token_ask(struct auth *a, struct entry *en, const struct http_request
 	if (r < 0)
 		return r;
 	if (x->res.status / 100 == 3)
-		return err_set(e, E_AUTH, "the token realm %s redirects, which is not followed (HTTP %u)", url_brief(u), x->res.status);
+		return err_set(e, E_AUTH,
+			       "the token realm %s redirects, which is not followed (HTTP %u)",
+			       url_brief(u), x->res.status);
 	if (x->res.status / 100 != 2) {
 		*status = x->res.status;
 		r = exchange_fault(x, NULL, e);
@@ -238,11 +251,13 @@ static int token_ask(struct auth *a, struct entry *en, const struct http_request
 	buf_reserve(&reply, 16 << 10);
 	r = stream_read_all(&x->body, TOKEN_REPLY_MAX, &reply);
 	if (r < 0)
-		return err_set(e, r, "the reply of %s: %s", url_brief(u), x->err.text[0] ? x->err.text : err_word(r));
+		return err_set(e, r, "the reply of %s: %s", url_brief(u),
+			       x->err.text[0] ? x->err.text : err_word(r));
 	return token_take(en, buf_span(&reply), u, e);
 }
 
-static int token_ask_retrying(struct auth *a, struct entry *en, const struct http_request *q, const struct url *u, unsigned flags, struct err *e)
+static int token_ask_retrying(struct auth *a, struct entry *en, const struct http_request *q,
+			      const struct url *u, unsigned flags, struct err *e)
 {
 	for (unsigned n = 0;; n++) {
 		struct err fault = { 0 };
@@ -251,14 +266,20 @@ static int token_ask_retrying(struct auth *a, struct entry *en, const struct htt
 
 		if (r == 0)
 			return 0;
-		if (n + 1 == TOKEN_TRIES || !fault_is_transient(r, status) || network_sleep(a->net, 250u << n, &fault) < 0)
-			return err_set(e, r > -10000 || r == E_TRUNCATED || r == E_NOT_TLS ? E_UNAVAILABLE : r, "%s", fault.text);
+		if (n + 1 == TOKEN_TRIES || !fault_is_transient(r, status) ||
+		    network_sleep(a->net, 250u << n, &fault) < 0)
+			return err_set(e,
+				       r > -10000 || r == E_TRUNCATED || r == E_NOT_TLS
+					       ? E_UNAVAILABLE
+					       : r,
+				       "%s", fault.text);
 		a->net->stats.retries++;
 	}
 }
 
 /* By GET with Basic or without credentials (distribution's token specification). */
-static int token_get(struct auth *a, struct entry *en, const struct url *realm, unsigned flags, const struct credential *c, struct err *e)
+static int token_get(struct auth *a, struct entry *en, const struct url *realm, unsigned flags,
+		     const struct credential *c, struct err *e)
 {
 	_cleanup_(buf_release) struct buf target = BUF_INIT, scope = BUF_INIT;
 	_cleanup_(secret_buf_release) struct buf basic = BUF_INIT;
@@ -284,11 +305,13 @@ static int token_get(struct auth *a, struct entry *en, const struct url *realm, 
 }
 
 /* By POST with a refresh token (distribution's OAuth2 token specification). */
-static int token_post(struct auth *a, struct entry *en, const struct url *realm, unsigned flags, const struct credential *c, struct err *e)
+static int token_post(struct auth *a, struct entry *en, const struct url *realm, unsigned flags,
+		      const struct credential *c, struct err *e)
 {
 	_cleanup_(buf_release) struct buf scope = BUF_INIT;
 	_cleanup_(secret_buf_release) struct buf form = BUF_INIT;
-	struct http_request q = { .method = "POST", .content_type = "application/x-www-form-urlencoded" };
+	struct http_request q = { .method = "POST",
+				  .content_type = "application/x-www-form-urlencoded" };
 	const char *wanted = scope_of(en, &scope);
 
 	buf_reserve(&form, 3 * strlen(c->identity_token) + 4096);
@@ -325,14 +348,16 @@ static int token_fetch(struct auth *a, struct entry *en, const struct auth_targe
 		r = token_get(a, en, &realm, flags, r ? &c : NULL, e);
 	credential_release(&c);
 	if (r == 0)
-		network_trace(a->net, a->net->trace_auth, "auth: %s/%s: token from %s for %llu s", en->domain, en->repository, url_brief(&realm),
-			(unsigned long long)(en->renew_at - en->born) / 1000);
+		network_trace(a->net, a->net->trace_auth, "auth: %s/%s: token from %s for %llu s",
+			      en->domain, en->repository, url_brief(&realm),
+			      (unsigned long long)(en->renew_at - en->born) / 1000);
 	return r;
 }
 
 /* ---- what requests ask ---- */
 
-int auth_header(struct auth *a, const struct auth_target *t, struct buf *out, unsigned *generation, struct err *e)
+int auth_header(struct auth *a, const struct auth_target *t, struct buf *out, unsigned *generation,
+		struct err *e)
 {
 	struct entry *en = entry_of(a, t);
 	int r = 0;
@@ -356,7 +381,8 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_challenge(const struct challenge *a, const struct challenge *b)
 {
-	return a->scheme == b->scheme && same_text(a->realm, b->realm) && same_text(a->service, b->service) && same_text(a->scope, b->scope);
+	return a->scheme == b->scheme && same_text(a->realm, b->realm) &&
+	       same_text(a->service, b->service) && same_text(a->scope, b->scope);
 }
 
 static int read_challenges(const struct http_response *res, struct challenge *c)
@@ -371,7 +397,8 @@ static int read_challenges(const struct http_response *res, struct challenge *c)
 	return c->scheme;
 }
 
-static int answer_basic(struct auth *a, struct entry *en, const struct auth_target *t, struct err *e)
+static int answer_basic(struct auth *a, struct entry *en, const struct auth_target *t,
+			struct err *e)
 {
 	_cleanup_(secret_buf_release) struct buf value = BUF_INIT;
 	struct credential c;
@@ -395,7 +422,8 @@ static int answer_basic(struct auth *a, struct entry *en, const struct auth_targ
 	return r;
 }
 
-int auth_challenged(struct auth *a, const struct auth_target *t, const struct http_response *res, unsigned generation, struct err *e)
+int auth_challenged(struct auth *a, const struct auth_target *t, const struct http_response *res,
+		    unsigned generation, struct err *e)
 {
 	struct entry *en = entry_of(a, t);
 	struct challenge c = { 0 };
@@ -417,7 +445,8 @@ int auth_challenged(struct auth *a, const struct auth_target *t, const struct ht
 		if (en->challenge.scheme == CHALLENGE_BASIC) {
 			r = answer_basic(a, en, t, e);
 		} else if (!en->value || en->accepted) {
-			/* none yet, or one that served and has died since; a fresh one that is refused is not asked for again */
+			/* none yet, or one that served and has died since; a fresh one that is
+			 * refused is not asked for again */
 			r = token_fetch(a, en, t, e);
 			r = r < 0 ? r : 1;
 		}

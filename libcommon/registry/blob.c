@@ -1,7 +1,8 @@
 /*
- * A blob as a stream that heals itself. Whatever cuts it, the rest is asked for at the registry's own URL again (with a fresh redirect and,
- * where it is time, a fresh token), from the byte that is needed next. Bytes are handed on as they come; who wants them verified stands
- * a stream_verify on top.
+ * A blob as a stream that heals itself. Whatever cuts it, the rest is asked for at the registry's
+ * own URL again (with a fresh redirect and, where it is time, a fresh token), from the byte that is
+ * needed next. Bytes are handed on as they come; who wants them verified stands a stream_verify on
+ * top.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +15,14 @@ enum { PROGRESS = 1 << 20 };
 struct blob {
 	struct stream s;
 	struct registry *r;
-	struct endpoint *p;      /* that is asked at present */
+	struct endpoint *p; /* that is asked at present */
 	char digest[DIGEST_TEXT_MAX];
 	uint64_t size;
-	uint64_t at;             /* of the blob, behind what was handed on */
-	uint64_t last_fault;     /* where it was then */
-	size_t shown;            /* bytes of x's window that are in ours */
-	char *etag;              /* a strong one, of the first response */
-	bool no_ranges;          /* the server cannot do them */
+	uint64_t at;	     /* of the blob, behind what was handed on */
+	uint64_t last_fault; /* where it was then */
+	size_t shown;	     /* bytes of x's window that are in ours */
+	char *etag;	     /* a strong one, of the first response */
+	bool no_ranges;	     /* the server cannot do them */
 	unsigned attempts, faults;
 	struct exchange *x;
 	struct err *e;
@@ -31,7 +32,9 @@ static char *strong_etag(const struct exchange *x)
 {
 	struct span value = http_response_field(&x->res, "ETag", 0);
 
-	return value.n >= 2 && value.n <= 256 && value.p[0] == '"' && value.p[value.n - 1] == '"' ? span_dup(value) : NULL;
+	return value.n >= 2 && value.n <= 256 && value.p[0] == '"' && value.p[value.n - 1] == '"'
+		       ? span_dup(value)
+		       : NULL;
 }
 
 /* "bytes FIRST-LAST/TOTAL" */
@@ -55,8 +58,9 @@ static int content_range(struct span value, uint64_t *first, uint64_t *total)
 
 static int size_fault(const struct blob *b, uint64_t got, struct err *e)
 {
-	return err_set(e, E_SIZE, "blob %.19s: the registry has %llu bytes, its descriptor says %llu", b->digest, (unsigned long long)got,
-		(unsigned long long)b->size);
+	return err_set(e, E_SIZE,
+		       "blob %.19s: the registry has %llu bytes, its descriptor says %llu",
+		       b->digest, (unsigned long long)got, (unsigned long long)b->size);
 }
 
 /* Whether the response holds the blob from b->at on, or all of it (then *skip). */
@@ -69,13 +73,18 @@ static int response_check(struct blob *b, const struct exchange *x, uint64_t *sk
 	*skip = 0;
 	if (x->res.status == 206) {
 		if (b->at == 0)
-			return err_set(e, E_PROTOCOL, "blob %.19s: a part came where all was asked for", b->digest);
+			return err_set(e, E_PROTOCOL,
+				       "blob %.19s: a part came where all was asked for",
+				       b->digest);
 		if (!range.p || content_range(range, &first, &total) < 0 || first != b->at)
-			return err_set(e, E_PROTOCOL, "blob %.19s: another part came than was asked for: \"%s\"", b->digest, quoted(range));
+			return err_set(e, E_PROTOCOL,
+				       "blob %.19s: another part came than was asked for: \"%s\"",
+				       b->digest, quoted(range));
 		if (total != UINT64_MAX && total != b->size)
 			return size_fault(b, total, e);
 		if (b->etag && etag && strcmp(b->etag, etag) != 0)
-			return err_set(e, E_PROTOCOL, "blob %.19s: it has another ETag now", b->digest);
+			return err_set(e, E_PROTOCOL, "blob %.19s: it has another ETag now",
+				       b->digest);
 	} else {
 		*skip = b->at;
 		if (x->res.framing == HTTP_LENGTH && x->res.left != b->size)
@@ -87,10 +96,13 @@ static int response_check(struct blob *b, const struct exchange *x, uint64_t *sk
 }
 
 /* Asks one endpoint for the rest. */
-static int blob_ask(struct blob *b, bool ranged, struct exchange **out, uint64_t *skip, struct err *e)
+static int blob_ask(struct blob *b, bool ranged, struct exchange **out, uint64_t *skip,
+		    struct err *e)
 {
 	_cleanup_(freep) char *path = xasprintf("/v2/%s/blobs/%s", b->p->repository, b->digest);
-	struct http_request q = { .method = "GET", .accept = "*/*", .from = ranged ? b->at : 0, .if_range = b->etag };
+	struct http_request q = {
+		.method = "GET", .accept = "*/*", .from = ranged ? b->at : 0, .if_range = b->etag
+	};
 	_cleanup_(exchange_closep) struct exchange *x = NULL;
 	int r = request_get(b->r, b->p, path, &q, &b->attempts, &x, e);
 
@@ -103,8 +115,8 @@ static int blob_ask(struct blob *b, bool ranged, struct exchange **out, uint64_t
 }
 
 /*
- * Where a server cannot do ranges, or shows by its ETag that this is another copy of the blob, all of it is asked for and what is known passed
- * over: the digest says that it is the same.
+ * Where a server cannot do ranges, or shows by its ETag that this is another copy of the blob, all
+ * of it is asked for and what is known passed over: the digest says that it is the same.
  */
 static int blob_ask_range(struct blob *b, struct exchange **out, uint64_t *skip, struct err *e)
 {
@@ -112,7 +124,8 @@ static int blob_ask_range(struct blob *b, struct exchange **out, uint64_t *skip,
 	int r = blob_ask(b, b->at > 0 && !b->no_ranges, out, skip, &fault);
 
 	if (r == E_PROTOCOL && b->at > 0 && !b->no_ranges) {
-		network_trace(&b->r->net, b->r->net.trace_requests, "blob: %s; asking for all of it", fault.text);
+		network_trace(&b->r->net, b->r->net.trace_requests,
+			      "blob: %s; asking for all of it", fault.text);
 		b->no_ranges = true;
 		free(steal_ptr(&b->etag));
 		return blob_ask(b, false, out, skip, e);
@@ -162,7 +175,8 @@ static int blob_heal(struct blob *b)
 	int code = x->body.err ? x->body.err : E_TRUNCATED;
 	struct err fault = { 0 };
 
-	err_set(&fault, code, "blob %.19s: %s", b->digest, x->err.text[0] ? x->err.text : "it ends early");
+	err_set(&fault, code, "blob %.19s: %s", b->digest,
+		x->err.text[0] ? x->err.text : "it ends early");
 	exchange_close(x);
 	/* framing that breaks in the middle was damaged on the way, as often as not */
 	if (!fault_is_transient(code, 0) && code != E_PROTOCOL)
@@ -172,9 +186,12 @@ static int blob_heal(struct blob *b)
 		b->faults = 0;
 	}
 	b->last_fault = b->at;
-	network_trace(&b->r->net, b->r->net.trace_requests, "blob: %s (%s) after %llu bytes", fault.text, err_word(code), (unsigned long long)b->at);
+	network_trace(&b->r->net, b->r->net.trace_requests, "blob: %s (%s) after %llu bytes",
+		      fault.text, err_word(code), (unsigned long long)b->at);
 	if (b->attempts == 0 && endpoint_is_last(b->r, b->p))
-		return err_set(b->e, code == E_PROTOCOL ? code : E_UNAVAILABLE, "%s after %llu bytes, and no more tries", fault.text, (unsigned long long)b->at);
+		return err_set(b->e, code == E_PROTOCOL ? code : E_UNAVAILABLE,
+			       "%s after %llu bytes, and no more tries", fault.text,
+			       (unsigned long long)b->at);
 	if (b->attempts > 0) {
 		int r;
 
@@ -261,15 +278,19 @@ static void blob_close(struct stream *s)
 	free(b);
 }
 
-static const struct stream_ops blob_ops = { .fill = blob_fill, .pull = blob_pull, .close = blob_close };
+static const struct stream_ops blob_ops = { .fill = blob_fill,
+					    .pull = blob_pull,
+					    .close = blob_close };
 
-int registry_get_blob(struct registry *r, const struct descriptor *d, uint64_t offset, struct stream **out, struct err *e)
+int registry_get_blob(struct registry *r, const struct descriptor *d, uint64_t offset,
+		      struct stream **out, struct err *e)
 {
 	struct blob *b;
 	int ret = 0;
 
 	if (offset > d->size)
-		return err_set(e, E_SIZE, "a blob of %llu bytes cannot go on at %llu", (unsigned long long)d->size, (unsigned long long)offset);
+		return err_set(e, E_SIZE, "a blob of %llu bytes cannot go on at %llu",
+			       (unsigned long long)d->size, (unsigned long long)offset);
 	b = xcalloc(1, sizeof(*b));
 	b->s.ops = &blob_ops;
 	b->r = r;

@@ -1,4 +1,5 @@
-/* The distribution-spec, read side: one repository of a registry and of its mirrors; manifests. Blobs are in blob.c. */
+/* The distribution-spec, read side: one repository of a registry and of its mirrors; manifests.
+ * Blobs are in blob.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,8 +7,9 @@
 
 enum { MIRROR_RETRIES = 1 };
 
-static int endpoint_init(struct registry *r, struct endpoint *p, const char *domain, const char *repository, bool plain_http, bool any_certificate,
-	struct err *e)
+static int endpoint_init(struct registry *r, struct endpoint *p, const char *domain,
+			 const char *repository, bool plain_http, bool any_certificate,
+			 struct err *e)
 {
 	bool docker = strcmp(domain, "docker.io") == 0 || strcmp(domain, "index.docker.io") == 0;
 	const char *colon = strrchr(domain, ':');
@@ -18,7 +20,8 @@ static int endpoint_init(struct registry *r, struct endpoint *p, const char *dom
 	p->domain = xstrdup(domain);
 	p->repository = xstrdup(repository);
 	p->has_port = colon && !strchr(colon, ']');
-	ret = origin_parse(span_str(docker ? "registry-1.docker.io" : domain), !plain_http, &p->origin, e);
+	ret = origin_parse(span_str(docker ? "registry-1.docker.io" : domain), !plain_http,
+			   &p->origin, e);
 	if (ret < 0)
 		return ret;
 	p->flags = NET_GIVEN | (any_certificate ? NET_ANY_CERTIFICATE : 0);
@@ -31,11 +34,14 @@ static int endpoint_init(struct registry *r, struct endpoint *p, const char *dom
 		}
 	}
 	if (p->origin.https && !CFG_TLS)
-		return err_set(e, E_UNSUPPORTED, "built without TLS: only registries that speak plain HTTP can be reached (--plain-http)");
+		return err_set(
+			e, E_UNSUPPORTED,
+			"built without TLS: only registries that speak plain HTTP can be reached (--plain-http)");
 	return 0;
 }
 
-static int endpoints_init(struct registry *r, const struct reference *ref, const struct registry_options *o, struct err *e)
+static int endpoints_init(struct registry *r, const struct reference *ref,
+			  const struct registry_options *o, struct err *e)
 {
 	struct mirror *mirrors = NULL;
 	bool only = false;
@@ -48,15 +54,18 @@ static int endpoints_init(struct registry *r, const struct reference *ref, const
 	for (size_t i = 0; i < n && ret == 0; i++) {
 		const struct mirror *m = &mirrors[i];
 
-		ret = endpoint_init(r, &r->endpoints[r->endpoints_n++], m->domain, m->repository, m->plain_http, !o->tls_verify, e);
+		ret = endpoint_init(r, &r->endpoints[r->endpoints_n++], m->domain, m->repository,
+				    m->plain_http, !o->tls_verify, e);
 	}
 	mirror_list_free(mirrors, n);
 	if (ret == 0 && (!only || n == 0))
-		ret = endpoint_init(r, &r->endpoints[r->endpoints_n++], ref->domain, ref->repository, o->plain_http, !o->tls_verify, e);
+		ret = endpoint_init(r, &r->endpoints[r->endpoints_n++], ref->domain,
+				    ref->repository, o->plain_http, !o->tls_verify, e);
 	return ret;
 }
 
-int registry_open(const struct reference *ref, const struct registry_options *o, struct registry **out, struct err *e)
+int registry_open(const struct reference *ref, const struct registry_options *o,
+		  struct registry **out, struct err *e)
 {
 	struct registry *r = xcalloc(1, sizeof(*r));
 	int ret = network_open(&r->net, o, e);
@@ -122,20 +131,23 @@ static char *content_type(const struct exchange *x)
 
 	value.n = span_find(value, ';');
 	value = span_trim(value);
-	if (value.n == 0 || span_is_nocase(value, "application/json") || span_is_nocase(value, "text/plain") ||
-		span_is_nocase(value, "application/octet-stream"))
+	if (value.n == 0 || span_is_nocase(value, "application/json") ||
+	    span_is_nocase(value, "text/plain") ||
+	    span_is_nocase(value, "application/octet-stream"))
 		return NULL;
 	return span_dup(value);
 }
 
-static int digest_check(const struct digest *want, struct span bytes, const char *whose, struct err *e)
+static int digest_check(const struct digest *want, struct span bytes, const char *whose,
+			struct err *e)
 {
 	struct digest got = digest_of(want->alg, bytes);
 	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
 
 	if (digest_eq(&got, want))
 		return 0;
-	return err_set(e, E_DIGEST, "the manifest hashes to %s, not to %s %s", digest_text(&got, a), whose, digest_text(want, b));
+	return err_set(e, E_DIGEST, "the manifest hashes to %s, not to %s %s", digest_text(&got, a),
+		       whose, digest_text(want, b));
 }
 
 /* The digest that the registry states must be a digest, and of these bytes. */
@@ -151,18 +163,21 @@ static int stated_digest_check(const struct exchange *x, struct span bytes, stru
 	if (r == E_UNSUPPORTED)
 		return 0;
 	if (r < 0)
-		return err_set(e, E_PROTOCOL, "the registry states a malformed digest: \"%s\"", quoted(value));
+		return err_set(e, E_PROTOCOL, "the registry states a malformed digest: \"%s\"",
+			       quoted(value));
 	return digest_check(&stated, bytes, "what the registry states,", e);
 }
 
-static int document_read(struct exchange *x, const struct digest *want, struct document *out, struct err *e)
+static int document_read(struct exchange *x, const struct digest *want, struct document *out,
+			 struct err *e)
 {
 	_cleanup_(buf_release) struct buf raw = BUF_INIT;
 	_cleanup_(freep) char *type = content_type(x);
 	int r;
 
 	if (x->res.framing == HTTP_LENGTH && x->res.left > DOC_MANIFEST_MAX)
-		return err_set(e, E_TOOBIG, "the manifest is larger than %d bytes", DOC_MANIFEST_MAX);
+		return err_set(e, E_TOOBIG, "the manifest is larger than %d bytes",
+			       DOC_MANIFEST_MAX);
 	r = stream_read_all(&x->body, DOC_MANIFEST_MAX, &raw);
 	if (r == E_TOOBIG)
 		return err_set(e, r, "the manifest is larger than %d bytes", DOC_MANIFEST_MAX);
@@ -179,11 +194,13 @@ static int document_read(struct exchange *x, const struct digest *want, struct d
 	return r;
 }
 
-static int document_from(struct registry *r, struct endpoint *p, const char *what, const struct digest *want, struct document *out, struct err *e)
+static int document_from(struct registry *r, struct endpoint *p, const char *what,
+			 const struct digest *want, struct document *out, struct err *e)
 {
 	static const struct http_request q = {
 		.method = "GET",
-		.accept = MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_LIST ", " MEDIA_DOCKER_MANIFEST,
+		.accept = MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_LIST
+					  ", " MEDIA_DOCKER_MANIFEST,
 	};
 	_cleanup_(freep) char *path = xasprintf("/v2/%s/manifests/%s", p->repository, what);
 	unsigned attempts = endpoint_retries(r, p);
@@ -199,7 +216,8 @@ static int document_from(struct registry *r, struct endpoint *p, const char *wha
 		if (ret == 0)
 			return 0;
 		if (!fault_is_transient(ret, 0) || attempts == 0)
-			return err_set(e, fault_is_transient(ret, 0) ? E_UNAVAILABLE : ret, "%s", fault.text);
+			return err_set(e, fault_is_transient(ret, 0) ? E_UNAVAILABLE : ret, "%s",
+				       fault.text);
 		attempts--;
 		ret = request_backoff(r, n, NULL, e);
 		if (ret < 0)
@@ -207,14 +225,17 @@ static int document_from(struct registry *r, struct endpoint *p, const char *wha
 	}
 }
 
-int registry_get_document(struct registry *r, const char *tag_or_digest, struct document *out, struct err *e)
+int registry_get_document(struct registry *r, const char *tag_or_digest, struct document *out,
+			  struct err *e)
 {
 	struct digest digest;
 	bool pinned = strchr(tag_or_digest, ':') != NULL;
 	int ret;
 
-	if (pinned ? digest_parse(span_str(tag_or_digest), &digest) < 0 : !tag_valid(span_str(tag_or_digest)))
-		return err_set(e, E_FORMAT, "not a tag or digest: \"%s\"", quoted_str(tag_or_digest));
+	if (pinned ? digest_parse(span_str(tag_or_digest), &digest) < 0
+		   : !tag_valid(span_str(tag_or_digest)))
+		return err_set(e, E_FORMAT, "not a tag or digest: \"%s\"",
+			       quoted_str(tag_or_digest));
 	for (size_t i = 0;; i++) {
 		struct endpoint *p = &r->endpoints[i];
 		struct err fault = { 0 };

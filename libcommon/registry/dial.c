@@ -1,4 +1,5 @@
-/* TCP connections: all addresses of a host, both families in turn, the next one started when the last is slow. */
+/* TCP connections: all addresses of a host, both families in turn, the next one started when the
+ * last is slow. */
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -43,7 +44,8 @@ static void race_close(struct race *r)
 		fd_close(r->fds[--r->n].fd);
 }
 
-/* Waits up to ms for one to connect: its descriptor, -EAGAIN when all are still at it, or the fault of the last that failed. */
+/* Waits up to ms for one to connect: its descriptor, -EAGAIN when all are still at it, or the fault
+ * of the last that failed. */
 static int race_wait(struct race *r, unsigned ms)
 {
 	uint64_t end = clock_ms() + ms;
@@ -95,7 +97,8 @@ static bool addr_allowed(const struct addrinfo *a, unsigned flags)
 }
 
 /* The next address to try: families take turns, in the order of the resolver. */
-static const struct addrinfo *next_addr(const struct addrinfo *all, uint64_t *tried, int last_family)
+static const struct addrinfo *next_addr(const struct addrinfo *all, uint64_t *tried,
+					int last_family)
 {
 	const struct addrinfo *first = NULL;
 	unsigned i = 0, first_i = 0;
@@ -131,7 +134,8 @@ static int resolve(const struct origin *o, struct addrinfo **out, struct err *e)
 	if (r == EAI_AGAIN)
 		return err_set(e, -EAGAIN, "the name %s cannot be resolved at present", o->host);
 	if (r == EAI_SYSTEM && errno != ENOENT)
-		return err_set(e, E_UNAVAILABLE, "the name %s cannot be resolved: %s", o->host, strerror(errno));
+		return err_set(e, E_UNAVAILABLE, "the name %s cannot be resolved: %s", o->host,
+			       strerror(errno));
 	return err_set(e, E_UNAVAILABLE, "there is no host named %s", o->host);
 }
 
@@ -143,7 +147,8 @@ static int race_run(struct network *n, const struct addrinfo *all, unsigned flag
 	bool more = true, refused = false;
 
 	while (more || r.n) {
-		const struct addrinfo *a = more && r.n < RACE_MAX ? next_addr(all, &tried, family) : NULL;
+		const struct addrinfo *a =
+			more && r.n < RACE_MAX ? next_addr(all, &tried, family) : NULL;
 		uint64_t now;
 
 		more = more && (a || r.n == RACE_MAX);
@@ -161,7 +166,8 @@ static int race_run(struct network *n, const struct addrinfo *all, unsigned flag
 			r.fault = -ETIMEDOUT;
 			break;
 		}
-		fd = race_wait(&r, more ? (unsigned)MIN(end - now, HEAD_START_MS) : (unsigned)(end - now));
+		fd = race_wait(&r, more ? (unsigned)MIN(end - now, HEAD_START_MS)
+					: (unsigned)(end - now));
 		if (fd >= 0)
 			return fd;
 	}
@@ -187,6 +193,7 @@ int dial(struct network *n, const struct origin *o, unsigned flags, struct err *
 	if (fd >= 0)
 		return fd;
 	if (fd > -10000)
-		return err_set(e, fd, "connecting to %s: %s", origin_authority(o, text), strerror(-fd));
+		return err_set(e, fd, "connecting to %s: %s", origin_authority(o, text),
+			       strerror(-fd));
 	return err_prefix(e, "connecting to %s", origin_authority(o, text));
 }

@@ -1,4 +1,5 @@
-/* One request and its response, whose body is a stream on the connection's window: nothing is copied. */
+/* One request and its response, whose body is a stream on the connection's window: nothing is
+ * copied. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +58,9 @@ static void body_fill(struct stream *s)
 			body_ends(x);
 			return;
 		}
-		err_set(&x->err, r, "%s", in->err ? x->c->err.text : "the connection was closed in the middle of the body");
+		err_set(&x->err, r, "%s",
+			in->err ? x->c->err.text
+				: "the connection was closed in the middle of the body");
 		stream_fail(s, r);
 		return;
 	}
@@ -71,7 +74,8 @@ static size_t body_pull(struct stream *s, unsigned char *buf, size_t n)
 	struct span w;
 
 	body_settle(x);
-	if (in->pos == in->end && in->ops->pull && x->res.framing == HTTP_LENGTH && x->res.left >= PULL_MIN && n >= PULL_MIN) {
+	if (in->pos == in->end && in->ops->pull && x->res.framing == HTTP_LENGTH &&
+	    x->res.left >= PULL_MIN && n >= PULL_MIN) {
 		size_t got = stream_pull(in, buf, (size_t)MIN((uint64_t)n, x->res.left));
 
 		x->res.left -= got;
@@ -101,7 +105,8 @@ static int read_head(struct connection *c, struct http_response *res, struct err
 
 		if (w.n == 0)
 			return err_set(e, c->in.err ? c->in.err : -ECONNRESET, "%s",
-				c->in.err ? c->err.text : "the connection was closed before an answer");
+				       c->in.err ? c->err.text
+						 : "the connection was closed before an answer");
 		used = http_response_head(res, w, e);
 		if (used < 0)
 			return (int)used;
@@ -113,7 +118,8 @@ static int read_head(struct connection *c, struct http_response *res, struct err
 	return 0;
 }
 
-static int send_and_read(struct connection *c, const struct http_request *q, const struct url *u, struct http_response *res, struct err *e)
+static int send_and_read(struct connection *c, const struct http_request *q, const struct url *u,
+			 struct http_response *res, struct err *e)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	int r;
@@ -135,7 +141,8 @@ static int send_and_read(struct connection *c, const struct http_request *q, con
 	return r;
 }
 
-int exchange_open(struct network *n, const struct http_request *q, const struct url *u, unsigned flags, struct exchange **out, struct err *e)
+int exchange_open(struct network *n, const struct http_request *q, const struct url *u,
+		  unsigned flags, struct exchange **out, struct err *e)
 {
 	struct exchange *x = NULL;
 	uint64_t begin = clock_ms();
@@ -169,11 +176,14 @@ int exchange_open(struct network *n, const struct http_request *q, const struct 
 		flags |= NET_FRESH;
 	}
 	if (r < 0) {
-		network_trace(n, n->trace_requests, "http: %s %s -> %s", q->method, url_brief(u), e ? e->text : err_word(r));
+		network_trace(n, n->trace_requests, "http: %s %s -> %s", q->method, url_brief(u),
+			      e ? e->text : err_word(r));
 		return r;
 	}
-	network_trace(n, n->trace_requests, "http: %s %s%s -> %u (%llu ms%s)", q->method, url_brief(u), q->authorization ? " with authorization" : "",
-		x->res.status, (unsigned long long)(clock_ms() - begin), x->c->reused ? ", kept connection" : "");
+	network_trace(n, n->trace_requests, "http: %s %s%s -> %u (%llu ms%s)", q->method,
+		      url_brief(u), q->authorization ? " with authorization" : "", x->res.status,
+		      (unsigned long long)(clock_ms() - begin),
+		      x->c->reused ? ", kept connection" : "");
 	url_copy(&x->url, u);
 	x->body.ops = &body_ops;
 	*out = x;
@@ -186,7 +196,8 @@ static void drain(struct exchange *x)
 	size_t left = DRAIN_MAX;
 
 	x->c->stall_ms = 2000;
-	if (x->res.framing == HTTP_TO_CLOSE || (x->res.framing == HTTP_LENGTH && x->res.left > DRAIN_MAX))
+	if (x->res.framing == HTTP_TO_CLOSE ||
+	    (x->res.framing == HTTP_LENGTH && x->res.left > DRAIN_MAX))
 		return;
 	for (struct span w = stream_peek(&x->body); w.n && w.n <= left; w = stream_peek(&x->body)) {
 		stream_skip(&x->body, w.n);
@@ -255,7 +266,8 @@ static int status_code(unsigned status)
 	return status >= 500 ? E_UNAVAILABLE : E_PROTOCOL;
 }
 
-/* {"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}, or what token servers say instead. */
+/* {"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}, or what token servers say
+ * instead. */
 static struct span error_message(const struct json *doc)
 {
 	const struct json *first = json_at(json_get(doc, "errors"), 0);
@@ -276,17 +288,20 @@ int exchange_fault(struct exchange *x, const char *hint, struct err *e)
 {
 	_cleanup_(buf_release) struct buf raw = BUF_INIT, words = BUF_INIT;
 	_cleanup_(json_freep) struct json *doc = NULL;
-	const struct json_limits lim = { .max_bytes = DRAIN_MAX, .max_values = 2000, .max_depth = 16 };
+	const struct json_limits lim = { .max_bytes = DRAIN_MAX,
+					 .max_values = 2000,
+					 .max_depth = 16 };
 	struct err ignored = { 0 };
 	unsigned status = x->res.status;
 	struct span message = { 0 };
 
 	if (stream_read_all(&x->body, DRAIN_MAX, &raw) == 0 && raw.n && raw.p[0] == '{' &&
-		json_parse(buf_span(&raw), &lim, &doc, &ignored) == 0)
+	    json_parse(buf_span(&raw), &lim, &doc, &ignored) == 0)
 		message = error_message(doc);
 	if (message.n)
 		buf_add_quoted(&words, message, 256);
 	else
 		buf_adds(&words, status_word(status));
-	return err_set(e, status_code(status), "%s (HTTP %u)%s%s", buf_str(&words), status, hint ? "; " : "", hint ? hint : "");
+	return err_set(e, status_code(status), "%s (HTTP %u)%s%s", buf_str(&words), status,
+		       hint ? "; " : "", hint ? hint : "");
 }

@@ -1,6 +1,7 @@
 /*
- * HTTP/1.1 messages. A response is parsed strictly: one reader of a byte stream and the next must not disagree where a message ends,
- * so whatever leaves that open (both lengths, odd transfer codings, folded lines, bare CR or LF) breaks the protocol.
+ * HTTP/1.1 messages. A response is parsed strictly: one reader of a byte stream and the next must
+ * not disagree where a message ends, so whatever leaves that open (both lengths, odd transfer
+ * codings, folded lines, bare CR or LF) breaks the protocol.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,8 @@ void http_response_release(struct http_response *r)
 
 static bool is_token(unsigned char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("!#$%&'*+-.^_`|~", c));
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static int broken(struct err *e, const char *what)
@@ -51,9 +53,11 @@ static int status_line(struct http_response *r, struct span line, struct err *e)
 	if (line.n < 12 || !span_starts(line, "HTTP/"))
 		return broken(e, "this is not HTTP");
 	if (!span_starts(line, "HTTP/1.") || line.p[7] < '0' || line.p[7] > '9' || line.p[8] != ' ')
-		return err_set(e, E_PROTOCOL, "HTTP response: not version 1: \"%s\"", quoted(span_of(line.p, 8)));
+		return err_set(e, E_PROTOCOL, "HTTP response: not version 1: \"%s\"",
+			       quoted(span_of(line.p, 8)));
 	r->http10 = line.p[7] == '0';
-	if (num_u64(span_of(line.p + 9, 3), 599, &status) < 0 || status < 100 || (line.n > 12 && line.p[12] != ' '))
+	if (num_u64(span_of(line.p + 9, 3), 599, &status) < 0 || status < 100 ||
+	    (line.n > 12 && line.p[12] != ' '))
 		return err_set(e, E_PROTOCOL, "HTTP response: not a status: \"%s\"", quoted(line));
 	r->status = (unsigned)status;
 	return 0;
@@ -69,7 +73,8 @@ static int field_line(struct span line, struct err *e)
 		return err_set(e, E_PROTOCOL, "HTTP response: not a field: \"%s\"", quoted(line));
 	for (size_t i = 0; i < colon; i++)
 		if (!is_token(line.p[i]))
-			return err_set(e, E_PROTOCOL, "HTTP response: not a field: \"%s\"", quoted(line));
+			return err_set(e, E_PROTOCOL, "HTTP response: not a field: \"%s\"",
+				       quoted(line));
 	return 0;
 }
 
@@ -141,7 +146,9 @@ static int framing(struct http_response *r, struct err *e)
 		if (length || r->http10 || http_response_field(r, "Transfer-Encoding", 1).p)
 			return broken(e, "Transfer-Encoding where it must not be");
 		if (!span_is_nocase(coding, "chunked"))
-			return err_set(e, E_PROTOCOL, "HTTP response: transfer coding \"%s\" is not known", quoted(coding));
+			return err_set(e, E_PROTOCOL,
+				       "HTTP response: transfer coding \"%s\" is not known",
+				       quoted(coding));
 		r->framing = HTTP_CHUNKED;
 		return 0;
 	}
@@ -191,7 +198,9 @@ ssize_t http_response_head(struct http_response *r, struct span in, struct err *
 		int ret = 0;
 
 		if (++r->seen > HTTP_HEAD_MAX)
-			return err_set(e, E_PROTOCOL, "HTTP response: the head is larger than %d bytes", HTTP_HEAD_MAX);
+			return err_set(e, E_PROTOCOL,
+				       "HTTP response: the head is larger than %d bytes",
+				       HTTP_HEAD_MAX);
 		if (r->cr) {
 			r->cr = false;
 			ret = c == '\n' ? line_ends(r, e) : broken(e, "a bare CR in the head");
@@ -199,10 +208,12 @@ ssize_t http_response_head(struct http_response *r, struct span in, struct err *
 			r->cr = true;
 		} else if ((c < ' ' && c != '\t') || c == 0x7f) {
 			/* the first bytes tell that something else than HTTP is spoken */
-			ret = broken(e, r->status ? "a control byte in the head" : "this is not HTTP");
+			ret = broken(e,
+				     r->status ? "a control byte in the head" : "this is not HTTP");
 		} else {
 			buf_addc(&r->head, (char)c);
-			if (!r->status && r->head.n <= 5 && c != (unsigned char)"HTTP/"[r->head.n - 1])
+			if (!r->status && r->head.n <= 5 &&
+			    c != (unsigned char)"HTTP/"[r->head.n - 1])
 				ret = broken(e, "this is not HTTP");
 		}
 		if (ret < 0)
@@ -285,7 +296,8 @@ static int chunk_byte(struct http_response *r, unsigned char c, struct err *e)
 	return 0;
 }
 
-static int chunked_body(struct http_response *r, struct span in, size_t *skip, size_t *data, struct err *e)
+static int chunked_body(struct http_response *r, struct span in, size_t *skip, size_t *data,
+			struct err *e)
 {
 	size_t i = 0;
 
@@ -307,7 +319,8 @@ static int chunked_body(struct http_response *r, struct span in, size_t *skip, s
 	return 1;
 }
 
-int http_response_body(struct http_response *r, struct span in, size_t *skip, size_t *data, struct err *e)
+int http_response_body(struct http_response *r, struct span in, size_t *skip, size_t *data,
+		       struct err *e)
 {
 	*skip = *data = 0;
 	switch (r->framing) {
@@ -331,7 +344,8 @@ int http_response_body(struct http_response *r, struct span in, size_t *skip, si
 int http_response_end(const struct http_response *r)
 {
 	bool whole = r->complete && (r->framing == HTTP_TO_CLOSE || r->framing == HTTP_NO_BODY ||
-		(r->framing == HTTP_LENGTH && r->left == 0) || (r->framing == HTTP_CHUNKED && r->chunk_state == CHUNK_OVER));
+				     (r->framing == HTTP_LENGTH && r->left == 0) ||
+				     (r->framing == HTTP_CHUNKED && r->chunk_state == CHUNK_OVER));
 
 	return whole ? 0 : E_TRUNCATED;
 }
@@ -346,7 +360,8 @@ static void field_add(struct buf *b, const char *name, const char *value)
 	buf_adds(b, "\r\n");
 }
 
-void http_request_write(struct buf *b, const struct http_request *q, const struct url *u, bool absolute, const char *proxy_authorization)
+void http_request_write(struct buf *b, const struct http_request *q, const struct url *u,
+			bool absolute, const char *proxy_authorization)
 {
 	char text[ORIGIN_TEXT_MAX];
 

@@ -1,4 +1,5 @@
-/* Connections: made directly or by a proxy, with TLS or without, kept for the next request to the same origin. */
+/* Connections: made directly or by a proxy, with TLS or without, kept for the next request to the
+ * same origin. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -10,7 +11,13 @@
 
 #include "libcommon/registry/internal.h"
 
-enum { IDLE_MAX = 8, SEND_MS = 60000, RECEIVE_SIZE = STREAM_WINDOW, RATE_WINDOW_MS = 30000, LOOPBACK_STALL_MS = 5000 };
+enum {
+	IDLE_MAX = 8,
+	SEND_MS = 60000,
+	RECEIVE_SIZE = STREAM_WINDOW,
+	RATE_WINDOW_MS = 30000,
+	LOOPBACK_STALL_MS = 5000
+};
 
 /* ---- the network ---- */
 
@@ -81,7 +88,8 @@ static int deadline_over(struct err *e)
 
 int network_sleep(const struct network *n, uint64_t ms, struct err *e)
 {
-	struct timespec t = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+	struct timespec t = { .tv_sec = (time_t)(ms / 1000),
+			      .tv_nsec = (long)(ms % 1000) * 1000000 };
 
 	if (n->deadline && clock_ms() + ms >= n->deadline)
 		return deadline_over(e);
@@ -155,7 +163,8 @@ int connection_write(struct connection *c, struct span data, struct err *e)
 
 /* ---- receiving ---- */
 
-/* Accounts for the time spent waiting for the peer; only that counts, a slow reader is none of its fault. */
+/* Accounts for the time spent waiting for the peer; only that counts, a slow reader is none of its
+ * fault. */
 static int rate_check(struct connection *c)
 {
 	uint64_t need = c->net->min_rate;
@@ -163,7 +172,9 @@ static int rate_check(struct connection *c)
 	if (!c->measured || !need || c->wait_ms < RATE_WINDOW_MS)
 		return 0;
 	if (c->wait_bytes * 1000 / c->wait_ms < need)
-		return err_set(&c->err, E_TRY_LATER, "the server sends less than %llu bytes a second", (unsigned long long)need);
+		return err_set(&c->err, E_TRY_LATER,
+			       "the server sends less than %llu bytes a second",
+			       (unsigned long long)need);
 	c->wait_ms = c->wait_bytes = 0;
 	return 0;
 }
@@ -179,7 +190,8 @@ static int wait_readable(struct connection *c)
 		int r;
 
 		if (now >= end)
-			return err_set(&c->err, -ETIMEDOUT, "nothing came for %u s", c->stall_ms / 1000);
+			return err_set(&c->err, -ETIMEDOUT, "nothing came for %u s",
+				       c->stall_ms / 1000);
 		if (ms == 0)
 			return deadline_over(&c->err);
 		if (c->measured && c->net->min_rate && c->wait_ms < RATE_WINDOW_MS)
@@ -256,7 +268,8 @@ static void make_room(struct connection *c)
 	}
 }
 
-/* One step of TLS: sends what must be sent, takes one record, receiving bytes where one is not whole yet. As tls_receive. */
+/* One step of TLS: sends what must be sent, takes one record, receiving bytes where one is not
+ * whole yet. As tls_receive. */
 static int tls_step(struct connection *c, struct span *data, struct err *e)
 {
 	size_t used;
@@ -279,7 +292,8 @@ static int tls_step(struct connection *c, struct span *data, struct err *e)
 	if (n < 0)
 		return (int)n;
 	c->hi += (size_t)n;
-	/* an end without close_notify: whether it cuts something off is for the HTTP framing to say */
+	/* an end without close_notify: whether it cuts something off is for the HTTP framing to say
+	 */
 	return n > 0;
 }
 
@@ -313,7 +327,8 @@ static int handshake(struct connection *c, struct err *e)
 	uint64_t begin = clock_ms();
 	char text[ORIGIN_TEXT_MAX];
 	struct span data;
-	int r = tls_open(c->net->trust, &c->origin, !(c->flags & NET_ANY_CERTIFICATE), c->flags & NET_GIVEN, &c->tls, e);
+	int r = tls_open(c->net->trust, &c->origin, !(c->flags & NET_ANY_CERTIFICATE),
+			 c->flags & NET_GIVEN, &c->tls, e);
 
 	if (r < 0)
 		return r;
@@ -325,8 +340,10 @@ static int handshake(struct connection *c, struct err *e)
 		if (r == 0)
 			r = tls_step(c, &data, &c->err);
 		if (r == 0)
-			r = err_set(&c->err, -ECONNRESET, "the connection was closed during the TLS handshake");
-		/* a plain HTTP server may take our hello for the beginning of a request, and wait for the rest */
+			r = err_set(&c->err, -ECONNRESET,
+				    "the connection was closed during the TLS handshake");
+		/* a plain HTTP server may take our hello for the beginning of a request, and wait
+		 * for the rest */
 		if (r == -ETIMEDOUT && host_is_loopback(c->origin.host))
 			r = E_NOT_TLS;
 		if (r < 0) {
@@ -334,8 +351,9 @@ static int handshake(struct connection *c, struct err *e)
 			return r;
 		}
 	}
-	network_trace(c->net, c->net->trace_requests, "tls: %s: %s (%llu ms)", origin_authority(&c->origin, text), tls_describe(c->tls),
-		(unsigned long long)(clock_ms() - begin));
+	network_trace(c->net, c->net->trace_requests, "tls: %s: %s (%llu ms)",
+		      origin_authority(&c->origin, text), tls_describe(c->tls),
+		      (unsigned long long)(clock_ms() - begin));
 	return 0;
 }
 
@@ -362,7 +380,7 @@ static int tunnel(struct connection *c, const struct proxy *p, struct err *e)
 
 		if (w.n == 0)
 			return err_set(e, c->in.err ? c->in.err : -ECONNRESET, "proxy %s: %s", via,
-				c->in.err ? c->err.text : "it closed the connection");
+				       c->in.err ? c->err.text : "it closed the connection");
 		used = http_response_head(&res, w, e);
 		if (used < 0) {
 			err_prefix(e, "proxy %s", via);
@@ -373,15 +391,18 @@ static int tunnel(struct connection *c, const struct proxy *p, struct err *e)
 	if (r < 0)
 		return r;
 	if (res.status / 100 != 2)
-		return err_set(e, res.status == 407 ? E_AUTH : E_UNAVAILABLE, "the proxy %s opens no tunnel to %s (HTTP %u)", via, name,
-			res.status);
+		return err_set(e, res.status == 407 ? E_AUTH : E_UNAVAILABLE,
+			       "the proxy %s opens no tunnel to %s (HTTP %u)", via, name,
+			       res.status);
 	if (c->in.pos != c->in.end)
-		return err_set(e, E_PROTOCOL, "the proxy %s sends bytes before the tunnel stands", via);
+		return err_set(e, E_PROTOCOL, "the proxy %s sends bytes before the tunnel stands",
+			       via);
 	network_trace(c->net, c->net->trace_requests, "proxy: tunnel through %s to %s", via, name);
 	return 0;
 }
 
-static int connection_open(struct network *n, const struct origin *o, unsigned flags, struct connection **out, struct err *e)
+static int connection_open(struct network *n, const struct origin *o, unsigned flags,
+			   struct connection **out, struct err *e)
 {
 	const struct proxy *p = proxy_for(&n->proxies, o);
 	struct connection *c = xcalloc(1, sizeof(*c));
@@ -441,7 +462,8 @@ static bool is_quiet(const struct connection *c)
 	return c->lo == c->hi && poll(&p, 1, 0) == 0;
 }
 
-int connection_get(struct network *n, const struct origin *o, unsigned flags, struct connection **out, struct err *e)
+int connection_get(struct network *n, const struct origin *o, unsigned flags,
+		   struct connection **out, struct err *e)
 {
 	bool fresh = flags & NET_FRESH;
 	struct connection *c;

@@ -1,6 +1,7 @@
 /*
- * Who may be talked to, and who may see a secret. A registry names other hosts (redirects, realms); whom it names gets nothing that was
- * given to the registry, unless the name shows that both are the same operator's.
+ * Who may be talked to, and who may see a secret. A registry names other hosts (redirects, realms);
+ * whom it names gets nothing that was given to the registry, unless the name shows that both are
+ * the same operator's.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -21,9 +22,12 @@ static enum addr_class classify_v4(uint32_t a)
 		enum addr_class class;
 	} rules[] = {
 		{ 0x7f000000, 0xff000000, ADDR_LOOPBACK },
-		{ 0x00000000, 0xff000000, ADDR_LOOPBACK },  /* "this host": connecting there reaches us */
-		{ 0xa9fe0000, 0xffff0000, ADDR_FORBIDDEN }, /* link-local; 169.254.169.254 and its like */
-		{ 0x646464c8, 0xffffffff, ADDR_FORBIDDEN }, /* 100.100.100.200, a cloud's metadata */
+		{ 0x00000000, 0xff000000,
+		  ADDR_LOOPBACK }, /* "this host": connecting there reaches us */
+		{ 0xa9fe0000, 0xffff0000,
+		  ADDR_FORBIDDEN }, /* link-local; 169.254.169.254 and its like */
+		{ 0x646464c8, 0xffffffff,
+		  ADDR_FORBIDDEN }, /* 100.100.100.200, a cloud's metadata */
 		{ 0xc00000c0, 0xffffffff, ADDR_FORBIDDEN }, /* 192.0.0.192, another's */
 		{ 0xa83f8110, 0xffffffff, ADDR_FORBIDDEN }, /* 168.63.129.16, another's */
 		{ 0xe0000000, 0xe0000000, ADDR_FORBIDDEN }, /* multicast, reserved, broadcast */
@@ -37,7 +41,8 @@ static enum addr_class classify_v4(uint32_t a)
 
 static enum addr_class classify_v6(const unsigned char a[16])
 {
-	static const unsigned char zero[15], nat64[12] = { 0, 0x64, 0xff, 0x9b }, mapped[12] = { [10] = 0xff, [11] = 0xff },
+	static const unsigned char zero[15],
+		nat64[12] = { 0, 0x64, 0xff, 0x9b }, mapped[12] = { [10] = 0xff, [11] = 0xff },
 		metadata[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
 
 	if (memcmp(a, zero, 15) == 0 && a[15] <= 1)
@@ -92,45 +97,62 @@ bool host_is_loopback(const char *host)
 {
 	if (strcmp(host, "localhost") == 0 || ends_in_label(host, "localhost"))
 		return true;
-	return strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0 && literal_class(host) == ADDR_LOOPBACK;
+	return strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0 &&
+	       literal_class(host) == ADDR_LOOPBACK;
 }
 
 /*
- * The last labels of a host under which one operator registers names. There is no list of public suffixes here: the second-level names that
- * country domains use are known, and domains below which strangers get names of their own count as suffixes.
+ * Second-level names under which country domains register, and domains below which strangers get
+ * names of their own: there is no list of public suffixes here.
  */
+static const char second_level[] = " co com net org ac gov edu gob gouv go or ne nom mil ";
+static const char tenants[] =
+	" azurecr.io azurecr.cn azurecr.us azurewebsites.net azure.com windows.net cloudapp.net"
+	" azurecontainerapps.io azurefd.net azureedge.net trafficmanager.net amazonaws.com"
+	" amazonaws.com.cn awsapprunner.com on.aws cloudfront.net elasticbeanstalk.com pkg.dev gcr.io"
+	" run.app appspot.com web.app firebaseapp.com googleapis.com googleusercontent.com"
+	" cloudfunctions.net github.io githubusercontent.com github.dev gitlab.io cloudflare.net"
+	" workers.dev pages.dev r2.dev trycloudflare.com fly.dev fly.io herokuapp.com vercel.app"
+	" netlify.app onrender.com render.com railway.app ngrok.io ngrok.app ngrok.dev ngrok-free.app"
+	" digitaloceanspaces.com ondigitalocean.app linodeobjects.com oraclecloud.com ocir.io"
+	" aliyuncs.com myqcloud.com tencentcr.com myhuaweicloud.com appdomain.cloud scw.cloud ovh.net"
+	" hetzner.cloud your-server.de openshiftapps.com jfrog.io cloudsmith.io duckdns.org dyndns.org"
+	" no-ip.org nip.io sslip.io ";
+
+/* Whether a list of words in blanks has this one. */
+static bool has_word(const char *list, struct span word)
+{
+	struct span rest = span_str(list), part;
+
+	while (span_cut(&rest, ' ', &part))
+		if (part.n && span_eq(part, word))
+			return true;
+	return false;
+}
+
+/* Where the label before p begins; NULL where p is the first. */
+static const char *label_before(const char *host, const char *p)
+{
+	if (p == host)
+		return NULL;
+	for (p--; p > host && p[-1] != '.'; p--)
+		;
+	return p;
+}
+
+/* The last labels of a host under which one operator registers names; NULL where there is none. */
 static const char *registrable(const char *host)
 {
-	static const char *const second_level[] = { "co", "com", "net", "org", "ac", "gov", "edu", "gob", "gouv", "go", "or", "ne", "nom", "mil" };
-	static const char *const tenants[] = {
-		"azurecr.io", "azurecr.cn", "azurecr.us", "azurewebsites.net", "azure.com", "windows.net", "cloudapp.net", "azurecontainerapps.io",
-		"azurefd.net", "azureedge.net", "trafficmanager.net", "amazonaws.com", "amazonaws.com.cn", "awsapprunner.com", "on.aws",
-		"cloudfront.net", "elasticbeanstalk.com", "pkg.dev", "gcr.io", "run.app", "appspot.com", "web.app", "firebaseapp.com",
-		"googleapis.com", "googleusercontent.com", "cloudfunctions.net", "github.io", "githubusercontent.com", "github.dev", "gitlab.io",
-		"cloudflare.net", "workers.dev", "pages.dev", "r2.dev", "trycloudflare.com", "fly.dev", "fly.io", "herokuapp.com", "vercel.app",
-		"netlify.app", "onrender.com", "render.com", "railway.app", "ngrok.io", "ngrok.app", "ngrok.dev", "ngrok-free.app", "digitaloceanspaces.com",
-		"ondigitalocean.app", "linodeobjects.com", "oraclecloud.com", "ocir.io", "aliyuncs.com", "myqcloud.com", "tencentcr.com", "myhuaweicloud.com",
-		"appdomain.cloud", "scw.cloud", "ovh.net", "hetzner.cloud", "your-server.de", "openshiftapps.com", "jfrog.io", "cloudsmith.io",
-		"duckdns.org", "dyndns.org", "no-ip.org", "nip.io", "sslip.io",
-	};
-	const char *last = strrchr(host, '.'), *p, *q;
+	const char *last = strrchr(host, '.'), *p;
 
 	if (!last || literal_class(host) >= 0)
 		return NULL;
-	for (p = last; p > host && p[-1] != '.'; p--)
-		;
-	/* p: the last two labels; q: the last three */
-	if (p == host)
-		q = NULL;
-	else
-		for (q = p - 1; q > host && q[-1] != '.'; q--)
-			;
-	for (size_t i = 0; i < ARRAY_LEN(second_level); i++)
-		if (strlen(last + 1) == 2 && strlen(second_level[i]) == (size_t)(last - p) && strncmp(p, second_level[i], (size_t)(last - p)) == 0)
-			p = q;
-	for (size_t i = 0; p && i < ARRAY_LEN(tenants); i++)
-		if (strcmp(host, tenants[i]) == 0 || ends_in_label(host, tenants[i]))
-			p = NULL;
+	p = label_before(host, last + 1);
+	if (p && strlen(last + 1) == 2 && has_word(second_level, span_of(p, (size_t)(last - p))))
+		p = label_before(host, p);
+	for (const char *q = p; q; q = label_before(host, q))
+		if (has_word(tenants, span_str(q)))
+			return NULL;
 	return p;
 }
 
@@ -168,7 +190,9 @@ int origin_check_named(const struct origin *home, const struct origin *o, struct
 	char text[ORIGIN_TEXT_MAX];
 
 	if (class == ADDR_FORBIDDEN)
-		return err_set(e, E_AUTH, "it sends us to %s, a link-local, metadata or multicast address", origin_text(o, text));
+		return err_set(e, E_AUTH,
+			       "it sends us to %s, a link-local, metadata or multicast address",
+			       origin_text(o, text));
 	if ((class == ADDR_LOOPBACK || host_is_loopback(o->host)) && !host_is_loopback(home->host))
 		return err_set(e, E_AUTH, "it sends us to %s, on this host", origin_text(o, text));
 	return 0;

@@ -1,4 +1,5 @@
-/* Proxies, as the environment names them: HTTPS_PROXY, HTTP_PROXY, NO_PROXY and their lower-case twins, which win. */
+/* Proxies, as the environment names them: HTTPS_PROXY, HTTP_PROXY, NO_PROXY and their lower-case
+ * twins, which win. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -53,7 +54,9 @@ static int proxy_parse(const char *name, const char *text, struct proxy **out, s
 	int r;
 
 	if (span_starts(s, "https://") || span_starts(s, "socks"))
-		return err_set(e, E_UNSUPPORTED, "%s: only proxies that are spoken to by http:// are supported", name);
+		return err_set(e, E_UNSUPPORTED,
+			       "%s: only proxies that are spoken to by http:// are supported",
+			       name);
 	if (span_starts(s, "http://"))
 		s = span_tail(s, 7);
 	s.n = span_find(s, '/');
@@ -67,7 +70,8 @@ static int proxy_parse(const char *name, const char *text, struct proxy **out, s
 		p->authorization = buf_steal_str(&value);
 		if (r < 0) {
 			proxy_free(p);
-			return err_set(e, E_USAGE, "%s: the user and password are not percent-encoded", name);
+			return err_set(e, E_USAGE,
+				       "%s: the user and password are not percent-encoded", name);
 		}
 	}
 	r = origin_parse(s, false, &p->origin, e);
@@ -116,7 +120,8 @@ static bool network_holds(struct span rule, const char *host)
 	uint64_t bits;
 	unsigned max;
 
-	if (slash == rule.n || slash >= sizeof(text) || num_u64(span_tail(rule, slash + 1), 128, &bits) < 0)
+	if (slash == rule.n || slash >= sizeof(text) ||
+	    num_u64(span_tail(rule, slash + 1), 128, &bits) < 0)
 		return false;
 	memcpy(text, rule.p, slash);
 	text[slash] = 0;
@@ -143,7 +148,7 @@ static bool rule_matches(struct span rule, const struct origin *o)
 		size_t close = span_find(rule, ']');
 
 		if (close + 1 < rule.n && rule.p[close + 1] == ':' &&
-			(num_u64(span_tail(rule, close + 2), 65535, &port) < 0 || port != o->port))
+		    (num_u64(span_tail(rule, close + 2), 65535, &port) < 0 || port != o->port))
 			return false;
 		return span_is_nocase(span_of(rule.p + 1, close ? close - 1 : 0), o->host);
 	}
@@ -154,12 +159,13 @@ static bool rule_matches(struct span rule, const struct origin *o)
 	}
 	if (span_starts(rule, "*."))
 		rule = span_tail(rule, 1);
-	if (span_is_nocase(rule, o->host) || (rule.n && rule.p[0] == '.' && span_is_nocase(span_tail(rule, 1), o->host)))
+	if (span_is_nocase(rule, o->host) ||
+	    (rule.n && rule.p[0] == '.' && span_is_nocase(span_tail(rule, 1), o->host)))
 		return true;
 	if (rule.n && rule.p[0] == '.')
 		rule = span_tail(rule, 1);
 	return rule.n && host.n > rule.n && host.p[host.n - rule.n - 1] == '.' &&
-		span_is_nocase(rule, o->host + host.n - rule.n);
+	       span_is_nocase(rule, o->host + host.n - rule.n);
 }
 
 bool no_proxy_matches(const char *list, const struct origin *o)

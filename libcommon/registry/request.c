@@ -1,16 +1,24 @@
-/* A GET as the user means it: redirects followed, challenges answered, passing faults tried again. */
+/* A GET as the user means it: redirects followed, challenges answered, passing faults tried again.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "libcommon/registry/internal.h"
 
-enum { REDIRECTS_MAX = 10, CHALLENGES_MAX = 3, BACKOFF_MS = 250, BACKOFF_MAX_MS = 30000, RETRY_AFTER_MAX_S = 300 };
+enum {
+	REDIRECTS_MAX = 10,
+	CHALLENGES_MAX = 3,
+	BACKOFF_MS = 250,
+	BACKOFF_MAX_MS = 30000,
+	RETRY_AFTER_MAX_S = 300
+};
 
 bool fault_is_transient(int code, unsigned status)
 {
 	if (status)
-		return status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505);
+		return status == 408 || status == 429 ||
+		       (status >= 500 && status != 501 && status != 505);
 	return (code < 0 && code > -10000) || code == E_TRUNCATED;
 }
 
@@ -34,18 +42,21 @@ int request_backoff(struct registry *r, unsigned n, struct exchange *x, struct e
 	uint32_t noise = 0;
 
 	if (asked > RETRY_AFTER_MAX_S * 1000)
-		return err_set(e, E_TRY_LATER, "the server asks to come again in %lld s", (long long)asked / 1000);
+		return err_set(e, E_TRY_LATER, "the server asks to come again in %lld s",
+			       (long long)asked / 1000);
 	random_bytes(&noise, sizeof(noise));
 	ms = ms / 2 + noise % (ms / 2 + 1);
 	ms = MAX(ms, (uint64_t)asked);
 	r->net.stats.retries++;
-	network_trace(&r->net, r->net.trace_requests, "http: next try in %llu ms", (unsigned long long)ms);
+	network_trace(&r->net, r->net.trace_requests, "http: next try in %llu ms",
+		      (unsigned long long)ms);
 	return network_sleep(&r->net, ms, e);
 }
 
 /* ---- one hop ---- */
 
-static struct auth_target target_of(const struct endpoint *p, const struct origin *home, const struct url *u, unsigned *flags)
+static struct auth_target target_of(const struct endpoint *p, const struct origin *home,
+				    const struct url *u, unsigned *flags)
 {
 	bool same_host = strcmp(u->origin.host, home->host) == 0;
 	bool same = origin_eq(&u->origin, home);
@@ -60,8 +71,9 @@ static struct auth_target target_of(const struct endpoint *p, const struct origi
 }
 
 /* Sends q to u, answering 401s as long as there is something to answer. */
-static int hop(struct registry *r, struct endpoint *p, const struct origin *home, const struct url *u, const struct http_request *template,
-	struct exchange **out, struct err *e)
+static int hop(struct registry *r, struct endpoint *p, const struct origin *home,
+	       const struct url *u, const struct http_request *template, struct exchange **out,
+	       struct err *e)
 {
 	unsigned flags, generation;
 	struct auth_target t = target_of(p, home, u, &flags);
@@ -102,10 +114,12 @@ static int hop(struct registry *r, struct endpoint *p, const struct origin *home
 
 /* ---- redirects ---- */
 
-static int redirect_check(struct registry *r, const struct origin *home, const struct url *from, const struct url *to, struct err *e)
+static int redirect_check(struct registry *r, const struct origin *home, const struct url *from,
+			  const struct url *to, struct err *e)
 {
 	if (from->origin.https && !to->origin.https)
-		return err_set(e, E_PROTOCOL, "it redirects from https to http, to %s", url_brief(to));
+		return err_set(e, E_PROTOCOL, "it redirects from https to http, to %s",
+			       url_brief(to));
 	if (!to->origin.https && !r->plain_http && !host_is_loopback(to->origin.host))
 		return err_set(e, E_PROTOCOL, "it redirects to plain http, to %s", url_brief(to));
 	return origin_check_named(home, &to->origin, e);
@@ -116,8 +130,9 @@ static bool is_redirect(unsigned status)
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-static int follow(struct registry *r, struct endpoint *p, const struct origin *home, const char *path, const struct http_request *q,
-	struct exchange **out, struct err *e)
+static int follow(struct registry *r, struct endpoint *p, const struct origin *home,
+		  const char *path, const struct http_request *q, struct exchange **out,
+		  struct err *e)
 {
 	_cleanup_(url_release) struct url u = { .origin = *home, .target = xstrdup(path) };
 
@@ -171,19 +186,23 @@ static void settle_scheme(struct endpoint *p, const struct origin *home)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* What a server does when it is spoken to in the other protocol: it hangs up, answers in its own, or says 400. */
+/* What a server does when it is spoken to in the other protocol: it hangs up, answers in its own,
+ * or says 400. */
 static bool is_other_protocol(int ret, const struct exchange *x, const struct endpoint *p)
 {
 	if (ret == 0)
 		return x->res.status == 400;
-	return ret == E_NOT_TLS || ret == E_PROTOCOL || ret == -ECONNRESET || ret == -EPIPE || (ret == -ECONNREFUSED && !p->has_port);
+	return ret == E_NOT_TLS || ret == E_PROTOCOL || ret == -ECONNRESET || ret == -EPIPE ||
+	       (ret == -ECONNREFUSED && !p->has_port);
 }
 
 /*
- * A registry on this host may speak plain HTTP or TLS. A plain request tells at once, to either kind; a TLS hello may leave a plain server waiting
- * for more. Where CAs were given TLS is what is meant, and tried first.
+ * A registry on this host may speak plain HTTP or TLS. A plain request tells at once, to either
+ * kind; a TLS hello may leave a plain server waiting for more. Where CAs were given TLS is what is
+ * meant, and tried first.
  */
-static int follow_probing(struct registry *r, struct endpoint *p, const char *path, const struct http_request *q, struct exchange **out, struct err *e)
+static int follow_probing(struct registry *r, struct endpoint *p, const char *path,
+			  const struct http_request *q, struct exchange **out, struct err *e)
 {
 	struct err fault[2] = { 0 };
 	struct exchange *x[2] = { 0 };
@@ -217,11 +236,14 @@ static int follow_probing(struct registry *r, struct endpoint *p, const char *pa
 
 static int final_code(int code)
 {
-	return (code > -10000 && code < 0) || code == E_TRUNCATED || code == E_NOT_TLS ? E_UNAVAILABLE : code;
+	return (code > -10000 && code < 0) || code == E_TRUNCATED || code == E_NOT_TLS
+		       ? E_UNAVAILABLE
+		       : code;
 }
 
-int request_get(struct registry *r, struct endpoint *p, const char *path, const struct http_request *q, unsigned *attempts, struct exchange **out,
-	struct err *e)
+int request_get(struct registry *r, struct endpoint *p, const char *path,
+		const struct http_request *q, unsigned *attempts, struct exchange **out,
+		struct err *e)
 {
 	for (unsigned n = 0;; n++) {
 		struct err fault = { 0 };
@@ -235,12 +257,14 @@ int request_get(struct registry *r, struct endpoint *p, const char *path, const 
 		}
 		again = fault_is_transient(ret, x ? x->res.status : 0) && *attempts > 0;
 		if (x)
-			ret = exchange_fault(x, x->bare ? "no credentials for it were found" : NULL, &fault);
+			ret = exchange_fault(x, x->bare ? "no credentials for it were found" : NULL,
+					     &fault);
 		if (again) {
 			(*attempts)--;
 			ret = request_backoff(r, n, x, e);
 		} else {
-			err_set(e, final_code(ret), "%s", fault.text[0] ? fault.text : err_word(ret));
+			err_set(e, final_code(ret), "%s",
+				fault.text[0] ? fault.text : err_word(ret));
 			ret = final_code(ret);
 		}
 		exchange_close(x);

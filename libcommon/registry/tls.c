@@ -1,11 +1,13 @@
 /*
  * A TLS 1.2 client on BearSSL's engine; the only file that knows BearSSL's TLS and X.509.
  *
- * Records are decrypted where they were received: the engine's input buffer is pointed at each whole record in turn, so the bytes of a
- * record are neither received one header at a time nor copied. At the boundary of two records the engine keeps nothing in that buffer.
+ * Records are decrypted where they were received: the engine's input buffer is pointed at each
+ * whole record in turn, so the bytes of a record are neither received one header at a time nor
+ * copied. At the boundary of two records the engine keeps nothing in that buffer.
  *
- * CAs are skimmed for the names that a server's chain asks for; only those are decoded. The chain is put in order before it is validated,
- * as servers often send it out of order; the validator alone decides.
+ * CAs are skimmed for the names that a server's chain asks for; only those are decoded. The chain
+ * is put in order before it is validated, as servers often send it out of order; the validator
+ * alone decides.
  */
 #include <arpa/inet.h>
 #include <bearssl.h>
@@ -25,8 +27,6 @@ enum {
 	NAMES_MAX = 64,
 	UNIX_EPOCH_DAY = 719528,
 	RECORD_MAX = 16384 + 2048,
-	BAD_CHAIN = 1000, /* own verdicts, beside BearSSL's */
-	NAME_CONSTRAINTS,
 };
 
 /* ---- what is known of one origin ---- */
@@ -41,8 +41,8 @@ struct tls_host {
 	struct tls_host *next;
 	struct origin origin;
 	bool verify, loaded, has_session, any_cas;
-	struct buf cas;                 /* PEM: for this host */
-	struct buf names[NAMES_MAX];    /* that CAs were looked for */
+	struct buf cas;		     /* PEM: for this host */
+	struct buf names[NAMES_MAX]; /* that CAs were looked for */
 	unsigned names_n;
 	struct anchor *anchors[ANCHORS_MAX];
 	unsigned anchors_n;
@@ -56,7 +56,7 @@ struct tls_host {
 struct verifier {
 	const br_x509_class *vtable;
 	struct tls *tls;
-	struct buf bytes;               /* of the chain as sent */
+	struct buf bytes; /* of the chain as sent */
 	size_t ends[CHAIN_MAX];
 	unsigned n;
 	bool too_big;
@@ -64,10 +64,11 @@ struct verifier {
 	br_x509_minimal_context minimal;
 	br_x509_decoder_context decoder;
 	br_x509_trust_anchor anchors[ANCHORS_MAX];
-	unsigned paths;                 /* tried */
-	unsigned verdict;               /* of the first */
+	unsigned paths;	       /* tried */
+	unsigned verdict;      /* of the first, in BearSSL's numbers */
+	bool path_constrained; /* by a CA of the chain */
 	const br_x509_pkey *key;
-	bool constrained;               /* an anchor was passed over for its name constraints */
+	bool constrained; /* an anchor was passed over for its name constraints */
 };
 
 struct tls {
@@ -75,11 +76,11 @@ struct tls {
 	struct verifier verifier;
 	struct trust *trust;
 	struct tls_host *host;
-	char server_name[256];          /* "" for an address */
+	char server_name[256]; /* "" for an address */
 	unsigned char address[16];
 	unsigned address_n;
 	bool verify, heard, ready;
-	size_t shown;                   /* plaintext that the caller has not dropped yet */
+	size_t shown; /* plaintext that the caller has not dropped yet */
 	struct err err;
 	char describe[80];
 	unsigned char no_record[8];
@@ -170,8 +171,9 @@ static void anchors_scan(struct tls_host *h, struct span pem, unsigned from)
 		struct anchor *a;
 
 		buf_clear(&der);
-		if (!(span_is(label, "CERTIFICATE") || span_is(label, "TRUSTED CERTIFICATE") || span_is(label, "X509 CERTIFICATE")) ||
-			pem_decode(body, &der) < 0 || cert_parse(buf_span(&der), &c) < 0)
+		if (!(span_is(label, "CERTIFICATE") || span_is(label, "TRUSTED CERTIFICATE") ||
+		      span_is(label, "X509 CERTIFICATE")) ||
+		    pem_decode(body, &der) < 0 || cert_parse(buf_span(&der), &c) < 0)
 			continue;
 		h->any_cas = true;
 		for (unsigned i = from; i < h->names_n && !wanted; i++)
@@ -225,7 +227,7 @@ static void chain_start(const br_x509_class **ctx, const char *server_name)
 
 	buf_clear(&v->bytes);
 	v->n = v->paths = v->verdict = 0;
-	v->too_big = v->constrained = false;
+	v->too_big = v->constrained = v->path_constrained = false;
 	v->key = NULL;
 }
 
@@ -266,7 +268,8 @@ static bool chain_parse(struct verifier *v)
 }
 
 /* Has BearSSL judge one path. */
-static unsigned path_validate(struct tls *t, const unsigned *path, unsigned n, const struct tls_host *h)
+static unsigned path_validate(struct tls *t, const unsigned *path, unsigned n,
+			      const struct tls_host *h)
 {
 	struct verifier *v = &t->verifier;
 	br_x509_minimal_context *m = &v->minimal;
@@ -281,11 +284,13 @@ static unsigned path_validate(struct tls *t, const unsigned *path, unsigned n, c
 	}
 	br_x509_minimal_init(m, &br_sha256_vtable, v->anchors, anchors);
 	br_x509_minimal_set_rsa(m, br_ssl_engine_get_rsavrfy(&t->cc.eng));
-	br_x509_minimal_set_ecdsa(m, br_ssl_engine_get_ec(&t->cc.eng), br_ssl_engine_get_ecdsa(&t->cc.eng));
+	br_x509_minimal_set_ecdsa(m, br_ssl_engine_get_ec(&t->cc.eng),
+				  br_ssl_engine_get_ecdsa(&t->cc.eng));
 	br_x509_minimal_set_hash(m, br_sha256_ID, &br_sha256_vtable);
 	br_x509_minimal_set_hash(m, br_sha384_ID, &br_sha384_vtable);
 	br_x509_minimal_set_hash(m, br_sha512_ID, &br_sha512_vtable);
-	br_x509_minimal_set_time(m, (uint32_t)(now / 86400 + UNIX_EPOCH_DAY), (uint32_t)(now % 86400));
+	br_x509_minimal_set_time(m, (uint32_t)(now / 86400 + UNIX_EPOCH_DAY),
+				 (uint32_t)(now % 86400));
 	m->vtable->start_chain(&m->vtable, t->server_name[0] ? t->server_name : NULL);
 	for (unsigned i = 0; i < n; i++) {
 		const struct cert *c = &v->certs[path[i]];
@@ -305,7 +310,8 @@ static bool path_constrained(const struct verifier *v, const unsigned *path, uns
 	return false;
 }
 
-/* Tries the path, and what it becomes with each certificate that may have issued its last. True once one is valid. */
+/* Tries the path, and what it becomes with each certificate that may have issued its last. True
+ * once one is valid. */
 static bool path_try(struct tls *t, const struct tls_host *h, unsigned *path, unsigned n)
 {
 	struct verifier *v = &t->verifier;
@@ -329,8 +335,11 @@ static bool path_try(struct tls *t, const struct tls_host *h, unsigned *path, un
 	if (longer || v->paths++ >= PATHS_MAX)
 		return false;
 	verdict = path_validate(t, path, n, h);
-	if ((verdict == 0 || verdict == BR_ERR_X509_CRITICAL_EXTENSION) && path_constrained(v, path, n))
-		verdict = NAME_CONSTRAINTS;
+	if ((verdict == 0 || verdict == BR_ERR_X509_CRITICAL_EXTENSION) &&
+	    path_constrained(v, path, n)) {
+		v->path_constrained = true;
+		verdict = BR_ERR_X509_CRITICAL_EXTENSION;
+	}
 	if (v->paths == 1 || (v->verdict == BR_ERR_X509_NOT_TRUSTED && verdict))
 		v->verdict = verdict;
 	return verdict == 0;
@@ -345,7 +354,44 @@ static unsigned chain_accept(struct verifier *v)
 	return v->key ? 0 : BR_ERR_X509_UNSUPPORTED;
 }
 
-static void verdict_word(struct tls *t, unsigned verdict);
+static enum verdict verdict_from_bearssl(unsigned code)
+{
+	switch (code) {
+	case BR_ERR_X509_EXPIRED:
+		return VERDICT_DATES;
+	case BR_ERR_X509_BAD_SERVER_NAME:
+		return VERDICT_OTHER_HOST;
+	case BR_ERR_X509_NOT_TRUSTED:
+		return VERDICT_UNKNOWN_CA;
+	case BR_ERR_X509_CRITICAL_EXTENSION:
+		return VERDICT_EXTENSION;
+	case BR_ERR_X509_NOT_CA:
+		return VERDICT_NO_CA;
+	case BR_ERR_X509_BAD_SIGNATURE:
+		return VERDICT_SIGNATURE;
+	case BR_ERR_X509_WEAK_PUBLIC_KEY:
+		return VERDICT_WEAK_KEY;
+	case BR_ERR_X509_UNSUPPORTED:
+		return VERDICT_UNSUPPORTED;
+	default:
+		return VERDICT_MALFORMED;
+	}
+}
+
+/* Words the verdict; what BearSSL is told. */
+static unsigned refuse(struct tls *t, enum verdict v)
+{
+	const struct verdict_facts facts = {
+		.certs = t->verifier.certs,
+		.n = t->verifier.n,
+		.now = (int64_t)time(NULL),
+		.any_cas = t->host->any_cas,
+		.constrained = t->verifier.constrained,
+	};
+
+	verdict_word(v, &facts, &t->err);
+	return BR_ERR_X509_NOT_TRUSTED;
+}
 
 static unsigned chain_end(const br_x509_class **ctx)
 {
@@ -353,24 +399,19 @@ static unsigned chain_end(const br_x509_class **ctx)
 	struct tls *t = v->tls;
 	unsigned path[CHAIN_MAX] = { 0 };
 
-	v->verdict = BAD_CHAIN;
-	if (v->too_big || !chain_parse(v)) {
-		verdict_word(t, BAD_CHAIN);
-		return BR_ERR_X509_LIMIT_EXCEEDED;
-	}
+	if (v->too_big || !chain_parse(v))
+		return refuse(t, VERDICT_MALFORMED);
 	if (!t->verify)
 		return chain_accept(v);
 	if (anchors_find(t, &t->err) < 0)
 		return BR_ERR_X509_NOT_TRUSTED;
-	if (path_try(t, t->host, path, 1)) {
-		if (t->address_n == 0 || cert_has_address(&v->certs[0], span_of(t->address, t->address_n))) {
-			v->key = v->minimal.vtable->get_pkey(&v->minimal.vtable, NULL);
-			return 0;
-		}
-		v->verdict = BR_ERR_X509_BAD_SERVER_NAME;
-	}
-	verdict_word(t, v->verdict);
-	return v->verdict < 256 ? v->verdict : BR_ERR_X509_NOT_TRUSTED;
+	if (!path_try(t, t->host, path, 1))
+		return refuse(t, v->path_constrained ? VERDICT_NAME_CONSTRAINTS
+						     : verdict_from_bearssl(v->verdict));
+	if (t->address_n && !cert_has_address(&v->certs[0], span_of(t->address, t->address_n)))
+		return refuse(t, VERDICT_OTHER_HOST);
+	v->key = v->minimal.vtable->get_pkey(&v->minimal.vtable, NULL);
+	return 0;
 }
 
 static const br_x509_pkey *chain_key(const br_x509_class *const *ctx, unsigned *usages)
@@ -386,111 +427,11 @@ static const br_x509_pkey *chain_key(const br_x509_class *const *ctx, unsigned *
 }
 
 static const br_x509_class verifier_class = {
-	sizeof(struct verifier), chain_start, chain_cert_start, chain_cert_append, chain_cert_end, chain_end, chain_key,
+	sizeof(struct verifier), chain_start, chain_cert_start, chain_cert_append,
+	chain_cert_end,		 chain_end,   chain_key,
 };
 
-/* ---- words ---- */
-
-static const char *date_text(int64_t when, char out[32])
-{
-	time_t t = (time_t)when;
-	struct tm tm;
-
-	gmtime_r(&t, &tm);
-	snprintf(out, 32, "%04u-%02u-%02u %02u:%02u:%02u UTC", (unsigned)(tm.tm_year + 1900) % 10000,
-		 (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
-		 (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
-	return out;
-}
-
-static void word_dates(struct tls *t)
-{
-	const int64_t plausible = 1735689600; /* 2025-01-01 */
-	int64_t now = (int64_t)time(NULL);
-	char a[32], b[32];
-
-	if (now < plausible) {
-		err_set(&t->err, E_UNAVAILABLE, "the clock of this machine says %s: certificates cannot be checked before it is set", date_text(now, a));
-		return;
-	}
-	for (unsigned i = 0; i < t->verifier.n; i++) {
-		const struct cert *c = &t->verifier.certs[i];
-		const char *whose = i ? "a CA's certificate in its chain" : "its certificate";
-
-		if (now > c->not_after)
-			err_set(&t->err, E_UNAVAILABLE, "%s expired on %s (it is %s)", whose, date_text(c->not_after, a), date_text(now, b));
-		else if (now < c->not_before)
-			err_set(&t->err, E_UNAVAILABLE, "%s is not valid before %s (it is %s)", whose, date_text(c->not_before, a),
-				date_text(now, b));
-	}
-	err_set(&t->err, E_UNAVAILABLE, "its certificate has expired or is not yet valid");
-}
-
-static void word_unknown_ca(struct tls *t)
-{
-	const struct verifier *v = &t->verifier;
-	const struct cert *first = &v->certs[0], *last = first;
-
-	if (!t->host->any_cas) {
-		err_set(&t->err, E_UNAVAILABLE, "no CA certificates were found on this machine: install ca-certificates, or use --cacert");
-		return;
-	}
-	if (v->constrained) {
-		verdict_word(t, NAME_CONSTRAINTS);
-		return;
-	}
-	if (span_eq(first->issuer, first->subject)) {
-		err_set(&t->err, E_UNAVAILABLE, "its certificate is self-signed, and not among the trusted ones (--cacert)");
-		return;
-	}
-	for (unsigned i = 0; i < v->n; i++)
-		for (unsigned j = 1; j < v->n; j++)
-			if (span_eq(v->certs[j].subject, last->issuer) && !span_eq(last->issuer, last->subject))
-				last = &v->certs[j];
-	err_set(&t->err, E_UNAVAILABLE, "its certificate is issued by \"%s\", which is not among the trusted CAs (--cacert)",
-		cert_name_text(last->issuer));
-}
-
-static void verdict_word(struct tls *t, unsigned verdict)
-{
-	_cleanup_(buf_release) struct buf hosts = BUF_INIT;
-
-	switch (verdict) {
-	case BAD_CHAIN:
-		err_set(&t->err, E_UNAVAILABLE, "its certificates are malformed, or more or larger than %d and %d bytes", CHAIN_MAX, CHAIN_BYTES_MAX);
-		return;
-	case NAME_CONSTRAINTS:
-		err_set(&t->err, E_UNAVAILABLE, "its chain has a CA with name constraints, which are not supported");
-		return;
-	case BR_ERR_X509_EXPIRED:
-		word_dates(t);
-		return;
-	case BR_ERR_X509_BAD_SERVER_NAME:
-		cert_hosts_text(&t->verifier.certs[0], &hosts);
-		err_set(&t->err, E_UNAVAILABLE, "its certificate is for %s, not for this host", buf_str(&hosts));
-		return;
-	case BR_ERR_X509_NOT_TRUSTED:
-		word_unknown_ca(t);
-		return;
-	case BR_ERR_X509_CRITICAL_EXTENSION:
-		err_set(&t->err, E_UNAVAILABLE, "its chain has a critical extension that is not known");
-		return;
-	case BR_ERR_X509_NOT_CA:
-		err_set(&t->err, E_UNAVAILABLE, "a certificate in its chain is no CA's");
-		return;
-	case BR_ERR_X509_BAD_SIGNATURE:
-		err_set(&t->err, E_UNAVAILABLE, "a signature in its chain of certificates is wrong");
-		return;
-	case BR_ERR_X509_WEAK_PUBLIC_KEY:
-		err_set(&t->err, E_UNAVAILABLE, "a key in its chain of certificates is too short");
-		return;
-	case BR_ERR_X509_UNSUPPORTED:
-		err_set(&t->err, E_UNAVAILABLE, "a key or signature in its chain of certificates is of a kind that is not supported");
-		return;
-	default:
-		err_set(&t->err, E_UNAVAILABLE, "its certificates are refused (BearSSL error %u)", verdict);
-	}
-}
+/* ---- faults ---- */
 
 /* What the engine died of. */
 static int engine_fault(struct tls *t)
@@ -505,15 +446,20 @@ static int engine_fault(struct tls *t)
 	case BR_ERR_RECV_FATAL_ALERT + 70:
 	case BR_ERR_UNSUPPORTED_VERSION:
 	case BR_ERR_BAD_VERSION:
-		return err_set(&t->err, E_UNAVAILABLE, "the server does not speak TLS 1.2 (only 1.3, or an old version), which is what is supported");
+		return err_set(
+			&t->err, E_UNAVAILABLE,
+			"the server does not speak TLS 1.2 (only 1.3, or an old version), which is what is supported");
 	case BR_ERR_RECV_FATAL_ALERT + 40:
 	case BR_ERR_BAD_CIPHER_SUITE:
-		return err_set(&t->err, E_UNAVAILABLE,
+		return err_set(
+			&t->err, E_UNAVAILABLE,
 			"no cipher suite in common: the server must offer TLS 1.2 with ECDHE and AES-GCM or ChaCha20-Poly1305, and may want a client certificate");
 	case BR_ERR_RECV_FATAL_ALERT + 42:
 	case BR_ERR_RECV_FATAL_ALERT + 116:
 	case BR_ERR_NO_CLIENT_AUTH:
-		return err_set(&t->err, E_AUTH, "the server wants a client certificate (NAME.cert and NAME.key in certs.d or --cert-dir)");
+		return err_set(
+			&t->err, E_AUTH,
+			"the server wants a client certificate (NAME.cert and NAME.key in certs.d or --cert-dir)");
 	case BR_ERR_RECV_FATAL_ALERT + 112:
 		return err_set(&t->err, E_UNAVAILABLE, "the server does not know this host name");
 	case BR_ERR_BAD_MAC:
@@ -521,7 +467,8 @@ static int engine_fault(struct tls *t)
 		return err_set(&t->err, -EBADMSG, "a TLS record was damaged on its way");
 	default:
 		if (err > BR_ERR_RECV_FATAL_ALERT && err < BR_ERR_RECV_FATAL_ALERT + 256)
-			return err_set(&t->err, E_UNAVAILABLE, "the server ends TLS with alert %d", err - BR_ERR_RECV_FATAL_ALERT);
+			return err_set(&t->err, E_UNAVAILABLE, "the server ends TLS with alert %d",
+				       err - BR_ERR_RECV_FATAL_ALERT);
 		return err_set(&t->err, E_UNAVAILABLE, "TLS failed (BearSSL error %d)", err);
 	}
 }
@@ -579,7 +526,8 @@ static void set_algorithms(struct tls *t)
 	t->verifier.tls = t;
 	br_ssl_engine_set_x509(eng, &t->verifier.vtable);
 	/* the input buffer proper is where each record lies; see tls_receive */
-	br_ssl_engine_set_buffers_bidi(eng, t->no_record, BR_SSL_BUFSIZE_INPUT, t->out, sizeof(t->out));
+	br_ssl_engine_set_buffers_bidi(eng, t->no_record, BR_SSL_BUFSIZE_INPUT, t->out,
+				       sizeof(t->out));
 }
 
 /* The client's chain and key, as PEM; only where a server asks for them are they shown. */
@@ -607,7 +555,9 @@ static int client_load(struct tls_host *h, struct span chain, struct span key, s
 		break;
 	}
 	if (h->chain_n == 0 || br_skey_decoder_last_error(&h->key) != 0)
-		return err_set(e, E_FORMAT, "client certificate: its chain or key cannot be read (the key must be unencrypted PEM)");
+		return err_set(
+			e, E_FORMAT,
+			"client certificate: its chain or key cannot be read (the key must be unencrypted PEM)");
 	return 0;
 }
 
@@ -624,7 +574,8 @@ static int host_load(struct tls_host *h, const struct trust *trust, struct err *
 	return r;
 }
 
-static int host_find(struct trust *trust, const struct origin *o, bool verify, struct tls_host **out, struct err *e)
+static int host_find(struct trust *trust, const struct origin *o, bool verify,
+		     struct tls_host **out, struct err *e)
 {
 	struct tls_host *h;
 	int r = 0;
@@ -654,10 +605,14 @@ static void set_client_certificate(struct tls *t, bool show)
 	if (!show || h->chain_n == 0)
 		return;
 	if (br_skey_decoder_key_type(&h->key) == BR_KEYTYPE_RSA)
-		br_ssl_client_set_single_rsa(&t->cc, h->chain, h->chain_n, br_skey_decoder_get_rsa(&h->key), br_rsa_pkcs1_sign_get_default());
+		br_ssl_client_set_single_rsa(&t->cc, h->chain, h->chain_n,
+					     br_skey_decoder_get_rsa(&h->key),
+					     br_rsa_pkcs1_sign_get_default());
 	else
-		br_ssl_client_set_single_ec(&t->cc, h->chain, h->chain_n, br_skey_decoder_get_ec(&h->key), BR_KEYTYPE_KEYX | BR_KEYTYPE_SIGN,
-			BR_KEYTYPE_EC, br_ec_get_default(), br_ecdsa_sign_asn1_get_default());
+		br_ssl_client_set_single_ec(&t->cc, h->chain, h->chain_n,
+					    br_skey_decoder_get_ec(&h->key),
+					    BR_KEYTYPE_KEYX | BR_KEYTYPE_SIGN, BR_KEYTYPE_EC,
+					    br_ec_get_default(), br_ecdsa_sign_asn1_get_default());
 }
 
 static void set_name(struct tls *t, const struct origin *o)
@@ -670,11 +625,13 @@ static void set_name(struct tls *t, const struct origin *o)
 		t->address_n = 16;
 	} else {
 		/* the root's dot is no part of a certificate's names */
-		snprintf(t->server_name, sizeof(t->server_name), "%.*s", (int)(n && o->host[n - 1] == '.' ? n - 1 : n), o->host);
+		snprintf(t->server_name, sizeof(t->server_name), "%.*s",
+			 (int)(n && o->host[n - 1] == '.' ? n - 1 : n), o->host);
 	}
 }
 
-int tls_open(struct trust *trust, const struct origin *o, bool verify, bool client_certificate, struct tls **out, struct err *e)
+int tls_open(struct trust *trust, const struct origin *o, bool verify, bool client_certificate,
+	     struct tls **out, struct err *e)
 {
 	struct tls *t = xcalloc(1, sizeof(*t));
 	unsigned char seed[48];
@@ -739,13 +696,16 @@ static bool is_closed(const struct tls *t)
 	return br_ssl_engine_current_state(&t->cc.eng) & BR_SSL_CLOSED;
 }
 
-/* Whether a TLS record begins here; otherwise something else than TLS is spoken, or a record is longer than may be. */
+/* Whether a TLS record begins here; otherwise something else than TLS is spoken, or a record is
+ * longer than may be. */
 static bool record_plausible(const unsigned char *p, size_t n)
 {
-	return p[0] >= 20 && p[0] <= 23 && (n < 2 || p[1] == 3) && (n < 5 || (p[3] << 8 | p[4]) <= RECORD_MAX);
+	return p[0] >= 20 && p[0] <= 23 && (n < 2 || p[1] == 3) &&
+	       (n < 5 || (p[3] << 8 | p[4]) <= RECORD_MAX);
 }
 
-int tls_receive(struct tls *t, unsigned char *in, size_t n, size_t *used, struct span *data, struct err *e)
+int tls_receive(struct tls *t, unsigned char *in, size_t n, size_t *used, struct span *data,
+		struct err *e)
 {
 	br_ssl_engine_context *eng = &t->cc.eng;
 	size_t record, window;
@@ -756,7 +716,9 @@ int tls_receive(struct tls *t, unsigned char *in, size_t n, size_t *used, struct
 		br_ssl_engine_recvapp_ack(eng, t->shown);
 	t->shown = 0;
 	if (n > 0 && !record_plausible(in, n))
-		return err_set(e, t->heard ? -EBADMSG : E_NOT_TLS, t->heard ? "a malformed TLS record" : "the server does not speak TLS");
+		return err_set(e, t->heard ? -EBADMSG : E_NOT_TLS,
+			       t->heard ? "a malformed TLS record"
+					: "the server does not speak TLS");
 	record = n >= 5 ? 5 + (size_t)(in[3] << 8 | in[4]) : 0;
 	if (n >= 5 && n >= record) {
 		t->heard = true;
@@ -824,7 +786,8 @@ bool tls_ready(struct tls *t)
 		return t->ready;
 	t->ready = true;
 	br_ssl_engine_get_session_parameters(&t->cc.eng, &session);
-	snprintf(t->describe, sizeof(t->describe), "TLS 1.2, %s%s", suite_name(session.cipher_suite), t->verify ? "" : ", not verified");
+	snprintf(t->describe, sizeof(t->describe), "TLS 1.2, %s%s",
+		 suite_name(session.cipher_suite), t->verify ? "" : ", not verified");
 	pthread_mutex_lock(&t->trust->lock);
 	t->host->session = session;
 	t->host->has_session = session.session_id_len > 0;

@@ -12,7 +12,8 @@ void trust_close(struct trust *t)
 {
 }
 
-int tls_open(struct trust *trust, const struct origin *o, bool verify, bool client_certificate, struct tls **out, struct err *e)
+int tls_open(struct trust *trust, const struct origin *o, bool verify, bool client_certificate,
+	     struct tls **out, struct err *e)
 {
 	*out = NULL;
 	return err_set(e, E_UNSUPPORTED, "%s: built without TLS: https cannot be spoken", o->host);
@@ -31,7 +32,8 @@ void tls_sent(struct tls *t, size_t n)
 {
 }
 
-int tls_receive(struct tls *t, unsigned char *in, size_t n, size_t *used, struct span *data, struct err *e)
+int tls_receive(struct tls *t, unsigned char *in, size_t n, size_t *used, struct span *data,
+		struct err *e)
 {
 	*used = 0;
 	return E_UNSUPPORTED;

@@ -36,19 +36,20 @@ static int read_named(const char *what, const char *path, struct buf *b, struct 
 	int r = file_read(AT_FDCWD, path, true, PEM_MAX, b);
 
 	if (r >= 0 && !memmem(b->p, b->n, "-----BEGIN ", 11))
-		return err_set(e, E_FORMAT, "%s %s: no PEM certificate in it", what, quoted_str(path));
+		return err_set(e, E_FORMAT, "%s %s: no PEM certificate in it", what,
+			       quoted_str(path));
 	return r < 0 ? err_set(e, r, "%s %s: %s", what, quoted_str(path), err_word(r)) : 0;
 }
 
 int trust_load(struct trust *t, struct err *e)
 {
 	static const char *const usual[] = {
-		"/etc/ssl/certs/ca-certificates.crt",                /* Debian, Alpine, Arch, Gentoo */
+		"/etc/ssl/certs/ca-certificates.crt", /* Debian, Alpine, Arch, Gentoo */
 		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora, RHEL */
 		"/etc/pki/tls/certs/ca-bundle.crt",
-		"/etc/ssl/ca-bundle.pem",                            /* SUSE */
+		"/etc/ssl/ca-bundle.pem", /* SUSE */
 		"/var/lib/ca-certificates/ca-bundle.pem",
-		"/etc/ssl/cert.pem",                                 /* OpenBSD, Alpine */
+		"/etc/ssl/cert.pem", /* OpenBSD, Alpine */
 		"/etc/pki/tls/cacert.pem",
 	};
 	const char *env = getenv("SSL_CERT_FILE");
@@ -70,7 +71,8 @@ int trust_load(struct trust *t, struct err *e)
 }
 
 /* A client's certificate is NAME.cert, its key NAME.key. */
-static int load_client(int dir, const char *path, const char *name, struct buf *chain, struct buf *key, struct err *e)
+static int load_client(int dir, const char *path, const char *name, struct buf *chain,
+		       struct buf *key, struct err *e)
 {
 	_cleanup_(freep) char *key_name = xasprintf("%.*s.key", (int)strlen(name) - 5, name);
 	int r;
@@ -82,11 +84,13 @@ static int load_client(int dir, const char *path, const char *name, struct buf *
 		return err_set(e, r, "%s/%s: %s", quoted_str(path), quoted_str(name), err_word(r));
 	r = file_read(dir, key_name, true, PEM_MAX, key);
 	if (r < 0)
-		return err_set(e, r, "%s/%s: %s", quoted_str(path), quoted_str(key_name), err_word(r));
+		return err_set(e, r, "%s/%s: %s", quoted_str(path), quoted_str(key_name),
+			       err_word(r));
 	return 0;
 }
 
-static int load_dir(const char *path, struct buf *cas, struct buf *chain, struct buf *key, struct err *e)
+static int load_dir(const char *path, struct buf *cas, struct buf *chain, struct buf *key,
+		    struct err *e)
 {
 	DIR *d = opendir(path);
 	struct dirent *entry;
@@ -104,7 +108,8 @@ static int load_dir(const char *path, struct buf *cas, struct buf *chain, struct
 		if (span_ends(name, ".crt")) {
 			r = file_read(dirfd(d), entry->d_name, true, PEM_MAX, cas);
 			if (r < 0)
-				err_set(e, r, "%s/%s: %s", quoted_str(path), quoted(name), err_word(r));
+				err_set(e, r, "%s/%s: %s", quoted_str(path), quoted(name),
+					err_word(r));
 			buf_addc(cas, '\n');
 		} else if (name.n > 5 && span_ends(name, ".cert")) {
 			r = load_client(dirfd(d), path, entry->d_name, chain, key, e);
@@ -114,24 +119,32 @@ static int load_dir(const char *path, struct buf *cas, struct buf *chain, struct
 	return r < 0 ? r : 0;
 }
 
-int trust_load_host(const struct trust *t, const struct origin *o, struct buf *cas, struct buf *chain, struct buf *key, struct err *e)
+int trust_load_host(const struct trust *t, const struct origin *o, struct buf *cas,
+		    struct buf *chain, struct buf *key, struct err *e)
 {
 	const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
-	_cleanup_(freep) char *own = config && *config ? xstrdup(config) : home ? xasprintf("%s/.config", home) : NULL;
+	_cleanup_(freep) char *own = config && *config ? xstrdup(config)
+				     : home	       ? xasprintf("%s/.config", home)
+						       : NULL;
 	char names[2][ORIGIN_TEXT_MAX];
 	bool v6 = strchr(o->host, ':') != NULL;
 
 	if (t->cert_dir) {
 		int r = load_dir(t->cert_dir, cas, chain, key, e);
 
-		return r < 0 ? err_set(e, r, "--cert-dir %s: %s", quoted_str(t->cert_dir), err_word(r)) : 0;
+		return r < 0 ? err_set(e, r, "--cert-dir %s: %s", quoted_str(t->cert_dir),
+				       err_word(r))
+			     : 0;
 	}
 	snprintf(names[0], ORIGIN_TEXT_MAX, v6 ? "[%s]:%u" : "%s:%u", o->host, o->port);
 	snprintf(names[1], ORIGIN_TEXT_MAX, v6 ? "[%s]" : "%s", o->host);
 	for (unsigned i = 0; i < (o->port == 443 ? 2u : 1u); i++)
 		for (unsigned j = own ? 0 : 1; j < 3; j++) {
-			static const char *const below[] = { "containers/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d" };
-			_cleanup_(freep) char *dir = xasprintf("%s%s%s/%s", j ? "" : own, j ? "" : "/", below[j], names[i]);
+			static const char *const below[] = { "containers/certs.d",
+							     "/etc/containers/certs.d",
+							     "/etc/docker/certs.d" };
+			_cleanup_(freep) char *dir = xasprintf("%s%s%s/%s", j ? "" : own,
+							       j ? "" : "/", below[j], names[i]);
 			int r = load_dir(dir, cas, chain, key, e);
 
 			if (r < 0 && r != -ENOENT && r != -ENOTDIR && r != -EACCES)

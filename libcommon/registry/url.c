@@ -1,6 +1,7 @@
 /*
- * URLs: only http and https, with a host name or an address as it is written in RFC 3986; what is odd is refused, because two readers
- * that disagree about the host of a URL are how a secret gets to the wrong one.
+ * URLs: only http and https, with a host name or an address as it is written in RFC 3986; what is
+ * odd is refused, because two readers that disagree about the host of a URL are how a secret gets
+ * to the wrong one.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -71,7 +72,8 @@ static int host_copy_v6(struct span host, struct origin *out, struct err *e)
 		return host_bad(host, e);
 	memcpy(text, host.p, host.n);
 	text[host.n] = 0;
-	if (inet_pton(AF_INET6, text, &a) != 1 || !inet_ntop(AF_INET6, &a, out->host, sizeof(out->host)))
+	if (inet_pton(AF_INET6, text, &a) != 1 ||
+	    !inet_ntop(AF_INET6, &a, out->host, sizeof(out->host)))
 		return host_bad(host, e);
 	return 0;
 }
@@ -113,7 +115,8 @@ int origin_parse(struct span authority, bool https, struct origin *out, struct e
 	return 0;
 }
 
-/* The path and query, blanks and control bytes refused, bytes over 0x7f percent-encoded, a fragment left out. */
+/* The path and query, blanks and control bytes refused, bytes over 0x7f percent-encoded, a fragment
+ * left out. */
 static int target_add(struct buf *b, struct span s, struct err *e)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -122,7 +125,8 @@ static int target_add(struct buf *b, struct span s, struct err *e)
 		if (c == '#')
 			break;
 		if (c <= ' ' || c == 0x7f || c == '\\')
-			return err_set(e, E_PROTOCOL, "a URL holds a blank, a backslash or a control byte");
+			return err_set(e, E_PROTOCOL,
+				       "a URL holds a blank, a backslash or a control byte");
 		if (c > 0x7f)
 			buf_addf(b, "%%%02X", c);
 		else
@@ -262,7 +266,8 @@ char *origin_text(const struct origin *o, char out[ORIGIN_TEXT_MAX])
 {
 	char authority[ORIGIN_TEXT_MAX];
 
-	snprintf(out, ORIGIN_TEXT_MAX, "%s://%.264s", o->https ? "https" : "http", origin_authority(o, authority));
+	snprintf(out, ORIGIN_TEXT_MAX, "%s://%.264s", o->https ? "https" : "http",
+		 origin_authority(o, authority));
 	return out;
 }
 
@@ -274,8 +279,8 @@ const char *url_brief(const struct url *u)
 	struct span target = span_str(u->target);
 	size_t query = span_find(target, '?');
 
-	snprintf(out, sizeof(ring[0]), "%s%.400s%s", origin_text(&u->origin, origin), quoted(span_of(target.p, query)),
-		query < target.n ? "?..." : "");
+	snprintf(out, sizeof(ring[0]), "%s%.400s%s", origin_text(&u->origin, origin),
+		 quoted(span_of(target.p, query)), query < target.n ? "?..." : "");
 	return out;
 }
 

@@ -57,7 +57,9 @@ static bool der_take(struct span *in, unsigned want, struct span *value, struct 
 
 static int two_digits(const unsigned char *p)
 {
-	return p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9' ? -1 : (p[0] - '0') * 10 + p[1] - '0';
+	return p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9'
+		       ? -1
+		       : (p[0] - '0') * 10 + p[1] - '0';
 }
 
 /* Days since 1970-01-01 of a date of the proleptic Gregorian calendar. */
@@ -93,7 +95,8 @@ static bool time_parse(struct span *in, int64_t *out)
 			return false;
 	if (part[0] < 1 || part[0] > 12 || part[1] < 1 || part[1] > 31 || v.p[10] != 'Z')
 		return false;
-	*out = days_from_date(year, part[0], part[1]) * 86400 + part[2] * 3600 + part[3] * 60 + part[4];
+	*out = days_from_date(year, part[0], part[1]) * 86400 + part[2] * 3600 + part[3] * 60 +
+	       part[4];
 	return true;
 }
 
@@ -133,14 +136,16 @@ int cert_parse(struct span der, struct cert *out)
 	unsigned tag;
 
 	memset(out, 0, sizeof(*out));
-	if (!der_take(&rest, DER_SEQUENCE, &v, &out->der) || !der_take(&v, DER_SEQUENCE, &tbs, &whole))
+	if (!der_take(&rest, DER_SEQUENCE, &v, &out->der) ||
+	    !der_take(&v, DER_SEQUENCE, &tbs, &whole))
 		return E_FORMAT;
 	if (tbs.n && tbs.p[0] == DER_VERSION && !der_next(&tbs, &tag, &v, &whole))
 		return E_FORMAT;
 	if (!der_take(&tbs, DER_INTEGER, &v, &whole) || !der_take(&tbs, DER_SEQUENCE, &v, &whole) ||
-		!der_take(&tbs, DER_SEQUENCE, &v, &out->issuer) || !der_take(&tbs, DER_SEQUENCE, &v, &whole) ||
-		!time_parse(&v, &out->not_before) || !time_parse(&v, &out->not_after) ||
-		!der_take(&tbs, DER_SEQUENCE, &v, &out->subject) || !der_take(&tbs, DER_SEQUENCE, &v, &whole))
+	    !der_take(&tbs, DER_SEQUENCE, &v, &out->issuer) ||
+	    !der_take(&tbs, DER_SEQUENCE, &v, &whole) || !time_parse(&v, &out->not_before) ||
+	    !time_parse(&v, &out->not_after) || !der_take(&tbs, DER_SEQUENCE, &v, &out->subject) ||
+	    !der_take(&tbs, DER_SEQUENCE, &v, &whole))
 		return E_FORMAT;
 	while (tbs.n) {
 		if (!der_next(&tbs, &tag, &v, &whole))
@@ -161,7 +166,8 @@ static struct span name_attribute(struct span name, struct span type)
 		return (struct span){ 0 };
 	while (der_take(&rdns, DER_SET, &set, &whole))
 		while (der_take(&set, DER_SEQUENCE, &pair, &whole))
-			if (der_take(&pair, DER_OID, &oid, &whole) && span_eq(oid, type) && der_next(&pair, &tag, &v, &whole))
+			if (der_take(&pair, DER_OID, &oid, &whole) && span_eq(oid, type) &&
+			    der_next(&pair, &tag, &v, &whole))
 				return v;
 	return (struct span){ 0 };
 }
@@ -189,7 +195,8 @@ void cert_hosts_text(const struct cert *c, struct buf *out)
 		if (n++)
 			buf_adds(out, ", ");
 		if (address)
-			buf_adds(out, inet_ntop(v.n == 4 ? AF_INET : AF_INET6, v.p, text, sizeof(text)));
+			buf_adds(out,
+				 inet_ntop(v.n == 4 ? AF_INET : AF_INET6, v.p, text, sizeof(text)));
 		else
 			buf_add_quoted(out, v, 64);
 	}

@@ -1,16 +1,19 @@
-/* An HTTP response in two different partitions of its bytes: both must tell the same. The first byte chooses method and step. */
+/* An HTTP response in two different partitions of its bytes: both must tell the same. The first
+ * byte chooses method and step. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "libcommon/registry/internal.h"
 
-static int feed(const char *method, struct span text, size_t step, struct http_response *r, struct buf *body, struct err *e)
+static int feed(const char *method, struct span text, size_t step, struct http_response *r,
+		struct buf *body, struct err *e)
 {
 	size_t at = 0;
 
 	http_response_init(r, method);
 	while (at < text.n && !r->complete) {
-		ssize_t used = http_response_head(r, span_of(text.p + at, MIN(step, text.n - at)), e);
+		ssize_t used =
+			http_response_head(r, span_of(text.p + at, MIN(step, text.n - at)), e);
 
 		if (used < 0)
 			return (int)used;
@@ -51,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = span_of(data + 1, size - 1);
 	ra = feed(methods[data[0] & 3], text, SIZE_MAX, &a, &body_a, &e);
 	rb = feed(methods[data[0] & 3], text, 1 + (data[0] >> 2), &b, &body_b, &f);
-	if (ra != rb || a.status != b.status || a.keep_alive != b.keep_alive || (ra == 0 && !span_eq(buf_span(&body_a), buf_span(&body_b))))
+	if (ra != rb || a.status != b.status || a.keep_alive != b.keep_alive ||
+	    (ra == 0 && !span_eq(buf_span(&body_a), buf_span(&body_b))))
 		abort();
 	http_response_release(&a);
 	http_response_release(&b);

@@ -1,4 +1,5 @@
-/* URLs, references to URLs (behind a line break), and NO_PROXY lists (behind another). What parses must parse to the same again. */
+/* URLs, references to URLs (behind a line break), and NO_PROXY lists (behind another). What parses
+ * must parse to the same again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		buf_adds(&text, origin_text(&u.origin, name));
 		buf_adds(&text, u.target);
-		if (url_parse(buf_span(&text), &v, &e) < 0 || !origin_eq(&u.origin, &v.origin) || strcmp(u.target, v.target) != 0)
+		if (url_parse(buf_span(&text), &v, &e) < 0 || !origin_eq(&u.origin, &v.origin) ||
+		    strcmp(u.target, v.target) != 0)
 			abort();
 		if (url_join(&u, second, &w, &e) == 0) {
 			if (w.target[0] != '/' || strpbrk(w.target, " \r\n\t#\\"))

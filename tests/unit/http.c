@@ -4,14 +4,17 @@
 #include "libcommon/registry/internal.h"
 #include "tests/unit/tap.h"
 
-/* Feeds text in pieces of step bytes; the body goes to *body. The code of the first fault, or how the body ended. */
-static int feed(const char *method, struct span text, size_t step, struct http_response *r, struct buf *body, size_t *rest, struct err *e)
+/* Feeds text in pieces of step bytes; the body goes to *body. The code of the first fault, or how
+ * the body ended. */
+static int feed(const char *method, struct span text, size_t step, struct http_response *r,
+		struct buf *body, size_t *rest, struct err *e)
 {
 	size_t at = 0;
 
 	http_response_init(r, method);
 	while (at < text.n && !r->complete) {
-		ssize_t used = http_response_head(r, span_of(text.p + at, MIN(step, text.n - at)), e);
+		ssize_t used =
+			http_response_head(r, span_of(text.p + at, MIN(step, text.n - at)), e);
 
 		if (used < 0)
 			return (int)used;
@@ -38,7 +41,8 @@ static int feed(const char *method, struct span text, size_t step, struct http_r
 }
 
 /* The same result whatever the pieces are. */
-static void good(const char *name, const char *method, const char *text, unsigned status, const char *want, bool keep, size_t rest_want)
+static void good(const char *name, const char *method, const char *text, unsigned status,
+		 const char *want, bool keep, size_t rest_want)
 {
 	bool same = true;
 
@@ -49,9 +53,10 @@ static void good(const char *name, const char *method, const char *text, unsigne
 		size_t rest = 0;
 		int ret = feed(method, span_str(text), step, &r, &body, &rest, &e);
 
-		if (ret != 0 || r.status != status || !span_is(buf_span(&body), want) || r.keep_alive != keep || rest != rest_want) {
-			printf("# step %zu: %d %s status %u body \"%s\" keep %d rest %zu\n", step, ret, e.text, r.status, buf_str(&body),
-				r.keep_alive, rest);
+		if (ret != 0 || r.status != status || !span_is(buf_span(&body), want) ||
+		    r.keep_alive != keep || rest != rest_want) {
+			printf("# step %zu: %d %s status %u body \"%s\" keep %d rest %zu\n", step,
+			       ret, e.text, r.status, buf_str(&body), r.keep_alive, rest);
 			same = false;
 			break;
 		}
@@ -86,52 +91,82 @@ static void bad(const char *name, const char *text)
 
 static void bodies(void)
 {
-	good("a body of known length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloNEXT", 200, "hello", true, 4);
-	good("an empty body", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nX", 200, "", true, 1);
-	good("the same length twice", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\ncontent-length: 2\r\n\r\nhi", 200, "hi", true, 0);
+	good("a body of known length", "GET",
+	     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloNEXT", 200, "hello", true, 4);
+	good("an empty body", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nX", 200, "", true,
+	     1);
+	good("the same length twice", "GET",
+	     "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\ncontent-length: 2\r\n\r\nhi", 200, "hi",
+	     true, 0);
 	good("chunks, an extension, a trailer", "GET",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=\"y\"\r\nabc\r\n0A\r\n0123456789\r\n0\r\nT: v\r\n\r\nNEXT", 200,
-		"abc0123456789", true, 4);
-	good("no chunk but the last", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n", 200, "", true, 0);
-	good("a body up to the end of the connection", "GET", "HTTP/1.1 200 OK\r\n\r\nall of it", 200, "all of it", false, 0);
-	good("HTTP/1.0 keeps nothing alive", "GET", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", false, 0);
-	good("Connection: close", "GET", "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", false, 0);
-	good("HEAD has no body", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nNEXT", 200, "", true, 4);
+	     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=\"y\"\r\nabc\r\n0A\r\n0123456789\r\n0\r\nT: v\r\n\r\nNEXT",
+	     200, "abc0123456789", true, 4);
+	good("no chunk but the last", "GET",
+	     "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n", 200, "", true, 0);
+	good("a body up to the end of the connection", "GET", "HTTP/1.1 200 OK\r\n\r\nall of it",
+	     200, "all of it", false, 0);
+	good("HTTP/1.0 keeps nothing alive", "GET",
+	     "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", false, 0);
+	good("Connection: close", "GET",
+	     "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 2\r\n\r\nhi", 200, "hi",
+	     false, 0);
+	good("HEAD has no body", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nNEXT", 200,
+	     "", true, 4);
 	good("204 has no body", "GET", "HTTP/1.1 204 No Content\r\n\r\nNEXT", 204, "", true, 4);
-	good("304 has no body", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, "", true, 0);
-	good("CONNECT opens a tunnel", "CONNECT", "HTTP/1.1 200 Connected\r\n\r\nBYTES", 200, "", true, 5);
-	good("CONNECT refused has a body", "CONNECT", "HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno", 407, "no", true, 0);
+	good("304 has no body", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+	     304, "", true, 0);
+	good("CONNECT opens a tunnel", "CONNECT", "HTTP/1.1 200 Connected\r\n\r\nBYTES", 200, "",
+	     true, 5);
+	good("CONNECT refused has a body", "CONNECT",
+	     "HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno", 407, "no", true, 0);
 	good("interim responses are passed over", "GET",
-		"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, "x", true, 0);
+	     "HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+	     200, "x", true, 0);
 	good("no reason", "GET", "HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n", 404, "", true, 0);
-	good("a reason and values with high bytes", "GET", "HTTP/1.1 200 d\xc3\xa9j\xc3\xa0\r\nX: \xff\r\nContent-Length: 0\r\n\r\n", 200, "", true, 0);
+	good("a reason and values with high bytes", "GET",
+	     "HTTP/1.1 200 d\xc3\xa9j\xc3\xa0\r\nX: \xff\r\nContent-Length: 0\r\n\r\n", 200, "",
+	     true, 0);
 }
 
 static void smuggling(void)
 {
-	bad("Content-Length beside Transfer-Encoding", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
-	bad("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!");
+	bad("Content-Length beside Transfer-Encoding",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+	bad("two lengths",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!");
 	bad("two lengths in one field", "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello!");
 	bad("a signed length", "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello");
 	bad("a negative length (T72)", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nhello");
-	bad("a length of 2^64 (T72)", "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\nhello");
-	bad("a length of 2^63 (T72)", "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\nhello");
+	bad("a length of 2^64 (T72)",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\nhello");
+	bad("a length of 2^63 (T72)",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\nhello");
 	bad("an empty length", "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nhello");
 	bad("a hexadecimal length", "HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\nhello");
-	bad("gzip, chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n");
-	bad("chunked twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
-	bad("chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
-	bad("a vertical tab before chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: \013chunked\r\n\r\n0\r\n\r\n");
+	bad("gzip, chunked",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n");
+	bad("chunked twice",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+	bad("chunked in HTTP/1.0",
+	    "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+	bad("a vertical tab before chunked",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: \013chunked\r\n\r\n0\r\n\r\n");
 	bad("a blank before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello");
 	bad("a folded field", "HTTP/1.1 200 OK\r\nX: a\r\n Content-Length: 5\r\n\r\nhello");
 	bad("a bare LF", "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello");
 	bad("a bare CR", "HTTP/1.1 200 OK\r\nX: a\rContent-Length: 5\r\n\r\nhello");
-	bad_span("a NUL in a field", SPAN("HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 5\r\n\r\nhello"), E_PROTOCOL);
-	bad("a chunk's size too long", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000000\r\nx");
-	bad("a negative chunk's size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nx");
-	bad("a chunk's size that is none", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\nx");
-	bad("a chunk longer than it says", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n");
-	bad("a chunk's line that ends in LF", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n");
+	bad_span("a NUL in a field",
+		 SPAN("HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 5\r\n\r\nhello"), E_PROTOCOL);
+	bad("a chunk's size too long",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000000\r\nx");
+	bad("a negative chunk's size",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nx");
+	bad("a chunk's size that is none",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\nx");
+	bad("a chunk longer than it says",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n");
+	bad("a chunk's line that ends in LF",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n");
 }
 
 static void heads(void)
@@ -147,15 +182,20 @@ static void heads(void)
 	bad("a field without a name", "HTTP/1.1 200 OK\r\n: x\r\n\r\n");
 	bad("101 unasked", "HTTP/1.1 101 Switching Protocols\r\n\r\n");
 	bad_span("a head that ends early", SPAN("HTTP/1.1 200 OK\r\nContent-Len"), E_TRUNCATED);
-	bad_span("a body that ends early", SPAN("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"), E_TRUNCATED);
-	bad_span("chunks that end early", SPAN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"), E_TRUNCATED);
-	bad_span("a last chunk without its end", SPAN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"), E_TRUNCATED);
+	bad_span("a body that ends early", SPAN("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"),
+		 E_TRUNCATED);
+	bad_span("chunks that end early",
+		 SPAN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+		 E_TRUNCATED);
+	bad_span("a last chunk without its end",
+		 SPAN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"), E_TRUNCATED);
 }
 
 /* Nothing grows without end (T80). */
 static void bounds(void)
 {
-	_cleanup_(buf_release) struct buf many = BUF_INIT, interim = BUF_INIT, trailers = BUF_INIT, extension = BUF_INIT;
+	_cleanup_(buf_release) struct buf many = BUF_INIT, interim = BUF_INIT, trailers = BUF_INIT,
+					  extension = BUF_INIT;
 	struct http_response r;
 	struct err e = { 0 };
 
@@ -176,11 +216,19 @@ static void bounds(void)
 	bad_span("T80 a chunk's extension over 4 KiB", buf_span(&extension), E_PROTOCOL);
 
 	http_response_init(&r, "GET");
-	http_response_head(&r, span_str("HTTP/1.1 200 OK\r\nA: 1\r\nB:\t two \r\na: 3\r\nContent-Length: 0\r\n\r\n"), &e);
+	http_response_head(
+		&r,
+		span_str(
+			"HTTP/1.1 200 OK\r\nA: 1\r\nB:\t two \r\na: 3\r\nContent-Length: 0\r\n\r\n"),
+		&e);
 	ok(r.complete, "a head");
-	ok(span_is(http_response_field(&r, "A", 0), "1") && span_is(http_response_field(&r, "a", 1), "3"), "fields of one name in turn");
-	ok(span_is(http_response_field(&r, "b", 0), "two"), "blanks around a value are no part of it");
-	ok(!http_response_field(&r, "A", 2).p && !http_response_field(&r, "HTTP/1.1 200 OK", 0).p, "no other");
+	ok(span_is(http_response_field(&r, "A", 0), "1") &&
+		   span_is(http_response_field(&r, "a", 1), "3"),
+	   "fields of one name in turn");
+	ok(span_is(http_response_field(&r, "b", 0), "two"),
+	   "blanks around a value are no part of it");
+	ok(!http_response_field(&r, "A", 2).p && !http_response_field(&r, "HTTP/1.1 200 OK", 0).p,
+	   "no other");
 	http_response_release(&r);
 }
 
@@ -189,21 +237,25 @@ static void requests(void)
 	_cleanup_(url_release) struct url u = { 0 };
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct err e = { 0 };
-	struct http_request q = { .method = "GET", .accept = "a/b", .authorization = "Basic eA==", .from = 7, .if_range = "\"e\"" };
+	struct http_request q = { .method = "GET",
+				  .accept = "a/b",
+				  .authorization = "Basic eA==",
+				  .from = 7,
+				  .if_range = "\"e\"" };
 
 	url_parse(span_str("http://[::1]:5000/v2/?a=b"), &u, &e);
 	http_request_write(&b, &q, &u, false, NULL);
 	is_str(buf_str(&b),
-		"GET /v2/?a=b HTTP/1.1\r\nHost: [::1]:5000\r\nUser-Agent: ocibox\r\nAccept: a/b\r\nAccept-Encoding: identity\r\n"
-		"Authorization: Basic eA==\r\nRange: bytes=7-\r\nIf-Range: \"e\"\r\n\r\n",
-		"a request");
+	       "GET /v2/?a=b HTTP/1.1\r\nHost: [::1]:5000\r\nUser-Agent: ocibox\r\nAccept: a/b\r\nAccept-Encoding: identity\r\n"
+	       "Authorization: Basic eA==\r\nRange: bytes=7-\r\nIf-Range: \"e\"\r\n\r\n",
+	       "a request");
 	buf_clear(&b);
 	q = (struct http_request){ .method = "POST", .content_type = "x/y", .body = SPAN("abc") };
 	http_request_write(&b, &q, &u, true, "Basic cHJveHk=");
 	is_str(buf_str(&b),
-		"POST http://[::1]:5000/v2/?a=b HTTP/1.1\r\nHost: [::1]:5000\r\nUser-Agent: ocibox\r\nAccept-Encoding: identity\r\n"
-		"Proxy-Authorization: Basic cHJveHk=\r\nContent-Type: x/y\r\nContent-Length: 3\r\n\r\nabc",
-		"a request with a body to a proxy");
+	       "POST http://[::1]:5000/v2/?a=b HTTP/1.1\r\nHost: [::1]:5000\r\nUser-Agent: ocibox\r\nAccept-Encoding: identity\r\n"
+	       "Proxy-Authorization: Basic cHJveHk=\r\nContent-Type: x/y\r\nContent-Length: 3\r\n\r\nabc",
+	       "a request with a body to a proxy");
 }
 
 int main(void)

@@ -13,7 +13,9 @@ static void parses(const char *text, const char *origin, const char *target)
 	struct err e = { 0 };
 	int r = url_parse(span_str(text), &u, &e);
 
-	ok(r == 0 && strcmp(origin_text(&u.origin, name), origin) == 0 && strcmp(u.target, target) == 0, "%s", text);
+	ok(r == 0 && strcmp(origin_text(&u.origin, name), origin) == 0 &&
+		   strcmp(u.target, target) == 0,
+	   "%s", text);
 	if (r < 0)
 		printf("# %s\n", e.text);
 }
@@ -106,11 +108,27 @@ static enum addr_class class_of(const char *text)
 
 static void addresses(void)
 {
-	static const char *const forbidden[] = { "169.254.169.254", "169.254.0.1", "100.100.100.200", "192.0.0.192", "168.63.129.16", "224.0.0.1",
-		"255.255.255.255", "fe80::1", "febf::1", "ff02::1", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::" };
-	static const char *const loopback[] = { "127.0.0.1", "127.255.0.1", "0.0.0.0", "0.1.2.3", "::1", "::", "::ffff:127.0.0.1", "64:ff9b::7f00:1",
-		"2002:7f00:1::" };
-	static const char *const fine[] = { "10.0.0.1", "192.168.1.1", "100.64.0.1", "93.184.216.34", "2001:db8::1", "fd00::1", "fec0::1" };
+	static const char *const forbidden[] = { "169.254.169.254",
+						 "169.254.0.1",
+						 "100.100.100.200",
+						 "192.0.0.192",
+						 "168.63.129.16",
+						 "224.0.0.1",
+						 "255.255.255.255",
+						 "fe80::1",
+						 "febf::1",
+						 "ff02::1",
+						 "fd00:ec2::254",
+						 "::ffff:169.254.169.254",
+						 "64:ff9b::a9fe:a9fe",
+						 "2002:a9fe:a9fe::" };
+	static const char *const loopback[] = {
+		"127.0.0.1", "127.255.0.1",	 "0.0.0.0",	    "0.1.2.3",	    "::1",
+		"::",	     "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"
+	};
+	static const char *const fine[] = { "10.0.0.1",	     "192.168.1.1", "100.64.0.1",
+					    "93.184.216.34", "2001:db8::1", "fd00::1",
+					    "fec0::1" };
 
 	for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
 		ok(class_of(forbidden[i]) == ADDR_FORBIDDEN, "T60 %s is forbidden", forbidden[i]);
@@ -118,10 +136,12 @@ static void addresses(void)
 		ok(class_of(loopback[i]) == ADDR_LOOPBACK, "T60 %s is loopback", loopback[i]);
 	for (size_t i = 0; i < ARRAY_LEN(fine); i++)
 		ok(class_of(fine[i]) == ADDR_PUBLIC, "%s may be asked", fine[i]);
-	ok(host_is_loopback("localhost") && host_is_loopback("a.localhost") && host_is_loopback("127.1.2.3") && host_is_loopback("::1"), "loopback");
-	ok(!host_is_loopback("localhost.evil.example") && !host_is_loopback("xlocalhost") && !host_is_loopback("127.0.0.1.evil.example") &&
-			!host_is_loopback("0.0.0.0"),
-		"not loopback");
+	ok(host_is_loopback("localhost") && host_is_loopback("a.localhost") &&
+		   host_is_loopback("127.1.2.3") && host_is_loopback("::1"),
+	   "loopback");
+	ok(!host_is_loopback("localhost.evil.example") && !host_is_loopback("xlocalhost") &&
+		   !host_is_loopback("127.0.0.1.evil.example") && !host_is_loopback("0.0.0.0"),
+	   "not loopback");
 }
 
 static int check(const char *registry, const char *realm)
@@ -180,7 +200,8 @@ static void realms(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)
-		ok(check(t[i].registry, t[i].realm) == t[i].want, "T60 T66 the realm %s of %s", t[i].realm, t[i].registry);
+		ok(check(t[i].registry, t[i].realm) == t[i].want, "T60 T66 the realm %s of %s",
+		   t[i].realm, t[i].registry);
 }
 
 static bool no_proxy(const char *list, const char *url)
@@ -197,17 +218,28 @@ static void proxies(void)
 	struct err e = { 0 };
 	_cleanup_(url_release) struct url https = { 0 }, http = { 0 }, local = { 0 };
 
-	ok(no_proxy("*", "https://h/") && no_proxy("a, h", "https://h/") && no_proxy(".example", "https://a.example/") &&
-			no_proxy("example", "https://a.example/") && no_proxy("*.example", "https://a.example/") && no_proxy(".h", "https://h/"),
-		"NO_PROXY: names");
-	ok(!no_proxy("", "https://h/") && !no_proxy("xample", "https://example/") && !no_proxy("a.example", "https://example/"), "other names");
-	ok(no_proxy("h:8443", "https://h:8443/") && !no_proxy("h:8443", "https://h/"), "NO_PROXY: ports");
-	ok(no_proxy("10.0.0.0/8", "https://10.1.2.3/") && !no_proxy("10.0.0.0/8", "https://11.1.2.3/") &&
-			no_proxy("192.168.1.128/25", "https://192.168.1.200/") && !no_proxy("192.168.1.128/25", "https://192.168.1.100/") &&
-			no_proxy("0.0.0.0/0", "https://1.2.3.4/") && no_proxy("2001:db8::/32", "https://[2001:db8::1]/") &&
-			!no_proxy("2001:db8::/32", "https://10.0.0.1/") && !no_proxy("10.0.0.0/33", "https://10.0.0.1/"),
-		"NO_PROXY: networks");
-	ok(no_proxy("[2001:db8::1]:443", "https://[2001:db8::1]/") && no_proxy("2001:db8::1", "https://[2001:db8::1]/"), "NO_PROXY: IPv6");
+	ok(no_proxy("*", "https://h/") && no_proxy("a, h", "https://h/") &&
+		   no_proxy(".example", "https://a.example/") &&
+		   no_proxy("example", "https://a.example/") &&
+		   no_proxy("*.example", "https://a.example/") && no_proxy(".h", "https://h/"),
+	   "NO_PROXY: names");
+	ok(!no_proxy("", "https://h/") && !no_proxy("xample", "https://example/") &&
+		   !no_proxy("a.example", "https://example/"),
+	   "other names");
+	ok(no_proxy("h:8443", "https://h:8443/") && !no_proxy("h:8443", "https://h/"),
+	   "NO_PROXY: ports");
+	ok(no_proxy("10.0.0.0/8", "https://10.1.2.3/") &&
+		   !no_proxy("10.0.0.0/8", "https://11.1.2.3/") &&
+		   no_proxy("192.168.1.128/25", "https://192.168.1.200/") &&
+		   !no_proxy("192.168.1.128/25", "https://192.168.1.100/") &&
+		   no_proxy("0.0.0.0/0", "https://1.2.3.4/") &&
+		   no_proxy("2001:db8::/32", "https://[2001:db8::1]/") &&
+		   !no_proxy("2001:db8::/32", "https://10.0.0.1/") &&
+		   !no_proxy("10.0.0.0/33", "https://10.0.0.1/"),
+	   "NO_PROXY: networks");
+	ok(no_proxy("[2001:db8::1]:443", "https://[2001:db8::1]/") &&
+		   no_proxy("2001:db8::1", "https://[2001:db8::1]/"),
+	   "NO_PROXY: IPv6");
 
 	url_parse(span_str("https://reg.example/"), &https, &e);
 	url_parse(span_str("http://reg.example/"), &http, &e);
@@ -219,11 +251,14 @@ static void proxies(void)
 	unsetenv("NO_PROXY");
 	unsetenv("no_proxy");
 	is_num(proxies_from_env(&p, &e), 0, "proxies of the environment");
-	ok(proxy_for(&p, &https.origin) && strcmp(proxy_for(&p, &https.origin)->origin.host, "proxy.example") == 0 &&
-			proxy_for(&p, &https.origin)->origin.port == 3128,
-		"HTTPS_PROXY");
-	is_str(proxy_for(&p, &https.origin)->authorization, "Basic dXNlcjpwQHNz", "its user and password");
-	is_str(proxy_for(&p, &http.origin)->origin.host, "lower.example", "the lower-case name wins");
+	ok(proxy_for(&p, &https.origin) &&
+		   strcmp(proxy_for(&p, &https.origin)->origin.host, "proxy.example") == 0 &&
+		   proxy_for(&p, &https.origin)->origin.port == 3128,
+	   "HTTPS_PROXY");
+	is_str(proxy_for(&p, &https.origin)->authorization, "Basic dXNlcjpwQHNz",
+	       "its user and password");
+	is_str(proxy_for(&p, &http.origin)->origin.host, "lower.example",
+	       "the lower-case name wins");
 	ok(!proxy_for(&p, &local.origin), "no proxy to this host");
 	proxies_release(&p);
 	unsetenv("http_proxy");
