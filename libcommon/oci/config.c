@@ -42,6 +42,22 @@ static int read_diff_ids(struct config *c, struct err *e)
 	return 0;
 }
 
+static int check_case(const struct config *c, struct err *e)
+{
+	static const char *const top[] = { "os", "architecture", "variant", "config", "rootfs" };
+	static const char *const inner[] = { "User",   "Env",	     "Entrypoint",
+					     "Cmd",    "WorkingDir", "Volumes",
+					     "Labels", "StopSignal", "ExposedPorts" };
+	static const char *const rootfs[] = { "type", "diff_ids" };
+	int r = json_check_case(c->json, top, ARRAY_LEN(top), e);
+
+	if (r == 0)
+		r = json_check_case(json_get(c->json, "config"), inner, ARRAY_LEN(inner), e);
+	if (r == 0)
+		r = json_check_case(json_get(c->json, "rootfs"), rootfs, ARRAY_LEN(rootfs), e);
+	return r < 0 ? (err_prefix(e, "image config"), r) : 0;
+}
+
 static int parse(struct config *c, struct err *e)
 {
 	const struct json_limits lim = { .max_bytes = DOC_CONFIG_MAX };
@@ -55,6 +71,9 @@ static int parse(struct config *c, struct err *e)
 		return err_prefix(e, "image config"), r;
 	if (!json_is_object(c->json))
 		return err_set(e, E_FORMAT, "the image config is no JSON object");
+	r = check_case(c, e);
+	if (r < 0)
+		return r;
 	/* empty where it says none: old docker images have no os */
 	platform_from_parts(member(c->json, "os"), member(c->json, "architecture"),
 			    member(c->json, "variant"), &c->platform);

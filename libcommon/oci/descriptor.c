@@ -87,6 +87,8 @@ static void read_platform(const struct json *v, struct descriptor *out)
 
 int descriptor_from_json(const struct json *v, struct descriptor *out, struct err *e)
 {
+	static const char *const names[] = { "mediaType", "digest", "size", "platform",
+					     "annotations" };
 	struct descriptor d = { 0 };
 	struct span type = member(v, "mediaType"), artifact = member(v, "artifactType");
 	int r;
@@ -94,6 +96,9 @@ int descriptor_from_json(const struct json *v, struct descriptor *out, struct er
 	memset(out, 0, sizeof(*out));
 	if (!json_is_object(v))
 		return err_set(e, E_FORMAT, "a descriptor is no JSON object");
+	r = json_check_case(v, names, ARRAY_LEN(names), e);
+	if (r < 0)
+		return r;
 	if (not_a_string(v, "mediaType") || (type.n && !media_type_valid(type)))
 		return err_set(e, E_FORMAT, "the mediaType of a descriptor is none");
 	r = read_digest(v, &d.digest, e);

@@ -60,6 +60,20 @@ static int kind_of_type(struct span type, enum document_kind *kind, struct err *
 		       quoted(type));
 }
 
+int json_check_case(const struct json *v, const char *const *names, size_t n, struct err *e)
+{
+	const struct json *val;
+	struct span key;
+
+	for (void *it = 0; json_next(v, &it, &key, &val);)
+		for (size_t i = 0; i < n; i++)
+			if (span_is_nocase(key, names[i]) && !span_is(key, names[i]))
+				return err_set(e, E_FORMAT,
+					       "the member %s would be \"%s\" to other tools",
+					       quoted(key), names[i]);
+	return 0;
+}
+
 /* One of the names that decide what a document is. */
 enum { M_SCHEMA, M_TYPE, M_MANIFESTS, M_CONFIG, M_LAYERS, M_FSLAYERS, M_HISTORY, M_SUBJECT, M_N };
 static const char *const decisive[M_N] = {
@@ -70,22 +84,11 @@ static const char *const decisive[M_N] = {
 
 static int read_members(const struct json *doc, const struct json *m[M_N], struct err *e)
 {
-	const struct json *val;
-	struct span key;
-
 	if (!json_is_object(doc))
 		return err_set(e, E_FORMAT, "the document is no JSON object");
-	for (void *it = 0; json_next(doc, &it, &key, &val);) {
-		for (size_t i = 0; i < M_N; i++) {
-			if (span_is(key, decisive[i]))
-				m[i] = val;
-			else if (span_is_nocase(key, decisive[i]))
-				return err_set(e, E_FORMAT,
-					       "the member %s would be \"%s\" to other tools",
-					       quoted(key), decisive[i]);
-		}
-	}
-	return 0;
+	for (size_t i = 0; i < M_N; i++)
+		m[i] = json_get(doc, decisive[i]);
+	return json_check_case(doc, decisive, M_N, e);
 }
 
 static int decide_kind(const struct json *m[M_N], struct span carrier, struct document *out,

@@ -2,7 +2,9 @@
 #include "libcommon/oci.h"
 #include "libcommon/oci/oci_private.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NAME_BYTES_MAX = 512 };
 
@@ -141,6 +143,15 @@ bool layout_name_valid(struct span s)
 	return s.n > 0 && s.n <= NAME_BYTES_MAX;
 }
 
+/* Without it there is no layout: it may have been made a moment ago. */
+static int sync_layout_file(int dirfd)
+{
+	_cleanup_(fd_closep) int fd =
+		openat(dirfd, "oci-layout", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
 int layout_set_tag(const struct layout *l, const char *tag, const struct descriptor *d, bool sync,
 		   struct err *e)
 {
@@ -169,7 +180,9 @@ int layout_set_tag(const struct layout *l, const char *tag, const struct descrip
 	if (o.b.n > DOC_MANIFEST_MAX)
 		return err_set(e, E_TOOBIG, "index.json would be larger than %d bytes",
 			       DOC_MANIFEST_MAX);
-	r = file_replace(l->dirfd, "index.json", buf_span(&o.b), 0644, sync);
+	r = sync ? sync_layout_file(l->dirfd) : 0;
+	if (r == 0)
+		r = file_replace(l->dirfd, "index.json", buf_span(&o.b), 0644, sync);
 	if (r < 0)
 		return err_set(e, r, "index.json: %s", err_word(r));
 	return 0;

@@ -12,6 +12,12 @@ bool platform_from_parts(struct span os, struct span arch, struct span variant,
 /* Printable, without what would end it in a header or in JSON. */
 bool media_type_valid(struct span s);
 
+/*
+ * Go's parser ignores the case of names: E_FORMAT where a member differs from one of names only in
+ * that, as it would mean nothing here and something there.
+ */
+int json_check_case(const struct json *v, const char *const *names, size_t n, struct err *e);
+
 #define LAYOUT_FILE "{\"imageLayoutVersion\":\"1.0.0\"}"
 #define LAYOUT_EMPTY_INDEX \
 	"{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX "\",\"manifests\":[]}"

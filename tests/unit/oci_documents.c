@@ -211,6 +211,8 @@ static void test_descriptor(void)
 	ok(descriptor("{\"mediaType\":\"a b\"," D ",\"size\":1}", &d) == E_FORMAT,
 	   "mediaType with a blank");
 	ok(descriptor("[]", &d) == E_FORMAT, "no object");
+	ok(descriptor("{" D ",\"size\":1,\"Digest\":\"sha256:00\"}", &d) == E_FORMAT,
+	   "T74 another digest for a parser that ignores case");
 	if (ok(descriptor(
 		       "{" D
 		       ",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\","
@@ -378,6 +380,18 @@ static void test_config(void)
 	is_num(config("{" ROOTFS("\"sha256:" HEX "0\"") "}", &c, NULL), E_FORMAT,
 	       "T68 or no digest");
 	is_num(config("{" ROOTFS("") "," ROOTFS("") "}", &c, NULL), E_FORMAT, "T74 two rootfs");
+	is_num(config("{\"RootFS\":{}," ROOTFS("") "}", &c, NULL), E_FORMAT,
+	       "T74 one more for a parser that ignores case");
+	is_num(config("{\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[],\"Diff_Ids\":[\"x\"]}}", &c,
+		      NULL),
+	       E_FORMAT, "T74 other diff_ids for such a parser");
+	is_num(config("{\"config\":{\"user\":\"x\"}," ROOTFS("") "}", &c, NULL), E_FORMAT,
+	       "T74 a user for such a parser");
+	is_num(config("{\"config\":{\"User\":\"x\"},\"container_config\":{\"user\":1}," ROOTFS(
+			      "") "}",
+		      &c, NULL),
+	       0, "what nobody reads may be anything");
+	config_release(&c);
 }
 
 int main(void)
