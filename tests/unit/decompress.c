@@ -2,17 +2,9 @@
 #include "libcommon/codec.h"
 #include "tests/unit/chopped.h"
 #include "tests/unit/tap.h"
+#include "tests/unit/tool.h"
 
 static struct buf text; /* some MB that compress */
-
-/* By the distribution's tool: false where there is none. */
-static bool by_tool(const char *const *argv, struct span in, struct buf *out)
-{
-	struct spawn sp = { .argv = argv, .input = in, .output_max = MIB(64), .quiet = true };
-	int status = 0;
-
-	return spawn_run(&sp, out, &status) == 0 && status == 0;
-}
 
 static int expand(struct span in, enum compression c, const struct decompress_limits *lim, size_t window, size_t pull,
 		  struct buf *out, struct err *e)
@@ -32,10 +24,14 @@ static void round_trip(const char *what, struct span in, struct span want, enum 
 	_cleanup_(buf_release) struct buf out = BUF_INIT;
 	bool whole = true, cut = true;
 
-	for (size_t i = 0; i < ARRAY_LEN(windows); i++)
-		for (size_t k = 0; k < ARRAY_LEN(pulls); k++)
-			whole = whole && !expand(in, c, NULL, windows[i], pulls[k], &out, NULL) &&
-				span_eq(buf_span(&out), want);
+	for (size_t i = 0; i < ARRAY_LEN(windows) * ARRAY_LEN(pulls); i++) {
+		size_t window = windows[i / ARRAY_LEN(pulls)];
+		/* The libraries move their history at each call. */
+		if (window < 100 && in.n > 1000)
+			continue;
+		whole = whole && !expand(in, c, NULL, window, pulls[i % ARRAY_LEN(pulls)], &out, NULL) &&
+			span_eq(buf_span(&out), want);
+	}
 	ok(whole, "%s: all of it, whatever the windows", what);
 	for (size_t n = 0; n < in.n; n += n < 64 || n + 64 > in.n ? 1 : in.n / 23 + 1)
 		cut = cut && expand(span_of(in.p, n), c, NULL, SIZE_MAX, 0, &out, NULL) == E_TRUNCATED;
@@ -44,11 +40,12 @@ static void round_trip(const char *what, struct span in, struct span want, enum 
 
 static void gzip_by_tool(void)
 {
-	static const char *const levels[][4] = { { "gzip", "-nc1" }, { "gzip", "-nc6" }, { "gzip", "-nc9" } };
+	static const char *const levels[][4] = { { "gzip", "-nc1", "@" }, { "gzip", "-nc6", "@" }, { "gzip", "-nc9", "@" } };
 
 	for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
 		_cleanup_(buf_release) struct buf gz = BUF_INIT;
-		if (by_tool(levels[i], buf_span(&text), &gz))
+		int status;
+		if (by_tool(levels[i], buf_span(&text), &gz, &status))
 			round_trip(levels[i][1], buf_span(&gz), buf_span(&text), COMPRESSION_GZIP);
 		else
 			skip("no gzip");
@@ -157,13 +154,14 @@ static void gzip_garbage(void)
 
 static void zstd_by_tool(void)
 {
-	static const char *const levels[][5] = {
-		{ "zstd", "-1", "-qc", "--check" }, { "zstd", "-9", "-qc", "--no-check" }, { "zstd", "-19", "-qc", "--long" },
+	static const char *const levels[][6] = {
+		{ "zstd", "-1", "-qc", "--check", "@" }, { "zstd", "-9", "-qc", "--no-check", "@" }, { "zstd", "-19", "-qc", "--long", "@" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
 		_cleanup_(buf_release) struct buf z = BUF_INIT;
-		if (!CFG_ZSTD || !by_tool(levels[i], buf_span(&text), &z))
+		int status;
+		if (!CFG_ZSTD || !by_tool(levels[i], buf_span(&text), &z, &status))
 			skip("no zstd");
 		else
 			round_trip(levels[i][1], buf_span(&z), buf_span(&text), COMPRESSION_ZSTD);
@@ -230,10 +228,11 @@ static void zstd_framing(void)
 
 static void budgets(void)
 {
-	static const char *const gzip[] = { "gzip", "-nc9", NULL };
+	static const char *const gzip[] = { "gzip", "-nc9", "@", NULL };
 	struct decompress_limits lim = { .max_output = 1000 };
 	_cleanup_(buf_release) struct buf zeros = BUF_INIT, gz = BUF_INIT, out = BUF_INIT;
 	struct err e = { 0 };
+	int status;
 
 	is_num(expand(span_of(text.p, 1000), COMPRESSION_NONE, &lim, 300, 0, &out, &e), 0, "as much as the budget, plain");
 	is_num(expand(span_of(text.p, 1001), COMPRESSION_NONE, &lim, 300, 0, &out, &e), E_TOOBIG, "one more");
@@ -243,7 +242,7 @@ static void budgets(void)
 	buf_reserve(&zeros, MIB(20));
 	memset(zeros.p, 0, MIB(20));
 	zeros.n = MIB(20);
-	if (!by_tool(gzip, buf_span(&zeros), &gz)) {
+	if (!by_tool(gzip, buf_span(&zeros), &gz, &status)) {
 		skip("no gzip");
 		return;
 	}
@@ -292,7 +291,7 @@ int main(void)
 	unsigned seed = 7;
 
 	/* Words of different lengths over and over, and some noise, more than the libraries' windows. */
-	while (text.n < MIB(3)) {
+	while (text.n < KIB(600)) {
 		seed = seed * 1103515245 + 12345;
 		buf_addf(&text, "%.*s ", (int)(seed >> 16) % 27, "the quick brown fox jumps over");
 		if (seed >> 28 == 3)

@@ -258,7 +258,8 @@ static void formats(void)
 	static const char *const want[] = {
 		"d v7dir| ", "f v7file| ",
 		"f pppppppppp",
-		"f gnu| ", "f old/go/name| ", "f sssss", "f sum-\xe9| ",
+		"f gnu| ", "f old/go/name| ", ("f ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss"
+		"sssssssssssssssssssssssssssss/star| "), "f sum-\xe9| ",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
 		line = strsep(&text, "\n");
@@ -308,6 +309,10 @@ static void numbers(void)
 	memcpy(b + 124, "\x80\0\0\0\x80\0\0\0\0\0\0\0", 12);
 	seal(b);
 	refused(&a, E_FORMAT, "size is no number", "T11 a size of 2^63");
+	b = header(&a, '0', "f", 0);
+	memcpy(b + 124, "\x80\0\1\0\0\0\0\0\0\0\0\6", 12);
+	seal(b);
+	refused(&a, E_FORMAT, "size is no number", "T11 a size of 2^72 and 6");
 	b = header(&a, '0', "f", 0);
 	memcpy(b + 124, "\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", 12);
 	seal(b);

@@ -2,6 +2,7 @@
 #include "libcommon/codec.h"
 #include "tests/unit/chopped.h"
 #include "tests/unit/tap.h"
+#include "tests/unit/tool.h"
 
 #define S(s) { (const unsigned char *)(s), sizeof(s) - 1 }
 #define N10 "nnnnnnnnnn"
@@ -9,6 +10,8 @@
 #define N150 N50 N50 N50
 
 static const struct tar_xattr xattrs[] = { { S("user.z"), S("last\n=") }, { S("security.capability"), S("\1\0\0\2") } };
+/* Records of 99 and 100 bytes are not: their length has a digit more. */
+static const struct tar_xattr edges[] = { { S("user.a"), S(N50 N10 N10 "nnnnnn") }, { S("user.b"), S(N50 N10 N10 "nnnnnnn") } };
 static const struct tar_xattr acls[] = { { S("SCHILY.acl.access"), S("user::rw-,group::r--") } };
 
 static const struct {
@@ -42,6 +45,7 @@ static const struct {
 	{ "just before 1970", { .type = TAR_FILE, .name = S("t"), .mtime = { -1, 500000000 } }, 3 },
 	{ "far in the future", { .type = TAR_FILE, .name = S("t"), .mtime = { 8589934592, 0 } }, 3 },
 	{ "extended attributes", { .type = TAR_FILE, .name = S("x"), .xattrs = xattrs, .xattrs_n = 2, .acls = acls, .acls_n = 1 }, 3 },
+	{ "records at the edge", { .type = TAR_FILE, .name = S("x"), .xattrs = edges, .xattrs_n = 2 }, 3 },
 };
 
 static struct tar_entry entry_of(size_t i)
@@ -119,11 +123,10 @@ static size_t lines(const struct buf *b)
 /* What another reader lists: a name a line, in order; bsdtar writes odd bytes in a way of its own. */
 static void read_by(const char *const *argv, bool exactly)
 {
-	struct spawn sp = { .argv = argv, .input = buf_span(&archive), .output_max = MIB(1), .quiet = true };
 	_cleanup_(buf_release) struct buf out = BUF_INIT, want = BUF_INIT;
 	int status;
 
-	if (spawn_run(&sp, &out, &status) < 0) {
+	if (!by_tool(argv, buf_span(&archive), &out, &status)) {
 		skip("it is not here");
 		return;
 	}
@@ -176,8 +179,8 @@ static void sizes(void)
 
 int main(void)
 {
-	static const char *const gnu[] = { "tar", "-tPf", "-", "--quoting-style=literal", NULL };
-	static const char *const bsd[] = { "bsdtar", "-tPf", "-", NULL };
+	static const char *const gnu[] = { "tar", "-tPf", "@", "--quoting-style=literal", NULL };
+	static const char *const bsd[] = { "bsdtar", "-tPf", "@", NULL };
 	unsigned char v[HASH_MAX];
 	char hex[2 * HASH_MAX + 1];
 
@@ -187,7 +190,7 @@ int main(void)
 	read_by(bsd, false);
 	hash_once(HASH_SHA256, buf_span(&archive), v);
 	num_to_hex(v, 32, hex);
-	is_str(hex, "8966e6e4f99efa1c058f1e37498fe8801d043f65a46e03113651f78c06e71b7d", "format 1 is what it was");
+	is_str(hex, "38f117bfb4e9887271cc8d5e9cd8e466f33a1333c1773d05c79915a37c41d55f", "format 1 is what it was");
 	cannot_say();
 	sizes();
 	buf_release(&archive);
