@@ -1,5 +1,7 @@
 #!/bin/sh
 # What is counted and not timed: peak memory of each process, and system calls for each small file.
+# shellcheck disable=SC2034 # for lib.sh
+in_memory=1
 . "${0%/*}/lib.sh"
 need python3 jq strace
 need_applet unpack

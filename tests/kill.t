@@ -1,6 +1,8 @@
 #!/bin/sh
 # kill -9 at many moments of pull -o and unpack: what is visible afterwards is whole, and a second run succeeds and
 # leaves nothing of the first.
+# shellcheck disable=SC2034 # for lib.sh
+in_memory=1
 . "${0%/*}/lib.sh"
 need python3 jq
 need_applet pull unpack
