@@ -11,7 +11,7 @@
 
 #include "libcommon/registry/fetch.h"
 
-enum { WAIT_FOR_OTHER_MS = 100 };
+enum { WAIT_FOR_OTHER_MS = 100, READAHEAD_MIN = 4 << 20 };
 
 struct run {
 	struct registry *r;
@@ -26,6 +26,7 @@ struct run {
 	size_t next;        /* the first blob that nobody has begun */
 	unsigned working;   /* threads, and one for the caller while it waits */
 	_Atomic bool stop;
+	_Atomic unsigned readers;
 	int fault;
 	struct err err;
 };
@@ -108,6 +109,15 @@ static void transfer_restart(struct transfer *t)
 	meter_done(t->m, 0);
 }
 
+/* Receiving on a thread of its own pays for as many blobs as there are processors. */
+static bool take_reader(struct run *run)
+{
+	if (atomic_fetch_add(&run->readers, 1) < cpu_count())
+		return true;
+	atomic_fetch_sub(&run->readers, 1);
+	return false;
+}
+
 /* Hashes what the partial holds, then fetches the rest. */
 static int transfer(struct transfer *t, int fd, uint64_t have, struct err *e)
 {
@@ -117,8 +127,13 @@ static int transfer(struct transfer *t, int fd, uint64_t have, struct err *e)
 	int r = have ? hash_file(t, fd, have) : 0;
 	if (!r && t->at < t->d->size) {
 		r = registry_get_blob(t->run->r, t->d, t->at, &s, e);
+		bool ahead = !r && t->d->size - t->at >= READAHEAD_MIN && take_reader(t->run);
+		if (ahead)
+			s = stream_readahead(s, 0);
 		if (!r)
 			r = take_stream(t, s, fd);
+		if (ahead)
+			atomic_fetch_sub(&t->run->readers, 1);
 	}
 	return r ? r : check_digest(t);
 }
