@@ -103,7 +103,7 @@ devpts
 		rc_is 0 "$who: T45 mounts and directories below $p work"
 	done
 	is "$(ls -A "$T/victim")" "" "$who: T45 inside the root"
-	is "$(echo $(ls -A "$T/linked/$T/victim"))" "a b f t w" "$who: T45 where the links lead there"
+	is "$(ls -A "$T/linked/$T/victim" | tr "\n" " ")" "a b f t w " "$who: T45 where the links lead there"
 	net=$(stat -Lc %d:%i /proc/self/ns/net)
 	echo nameserver >"$T/resolv"
 	run "$@" env OCIBOX_NET="$net" OCIBOX_RESOLV_CONF="$T/resolv" ns-run "$T/linked" cat /etc/resolv.conf
