@@ -11,8 +11,11 @@
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/runtime/seccomp_compact.h"
 #include "libcommon/runtime/seccomp_profile.h"
 
 enum { TIOCSTI_ = 0x5412, TIOCLINUX_ = 0x541c, X32_BIT = 0x40000000, NAME_MAX_ = 40, AF_VSOCK_ = 40,
@@ -142,17 +145,23 @@ static int allow_if(scmp_filter_ctx f, const char *name, struct scmp_arg_cmp cmp
 	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(name), 1, &cmp);
 }
 
-static int add_rules(scmp_filter_ctx f, const char *own_calls, uint64_t caps)
+/* Calls that are allowed whatever their arguments are. */
+static int add_plain_rules(scmp_filter_ctx f, const char *own_calls, uint64_t caps)
 {
-	static const uint32_t personalities[] = { 0, 8, 0x20000, 0x20008, 0xffffffff };
 	int r = allow(f, base);
 
 	if (!r)
 		r = allow(f, own_calls);
 	for (size_t i = 0; !r && i < sizeof(by_cap) / sizeof(by_cap[0]); i++)
 		r = caps & by_cap[i].cap ? allow(f, by_cap[i].calls) : 0;
-	if (!r)
-		r = allow_if(f, "socket", SCMP_A0(SCMP_CMP_NE, AF_VSOCK_));
+	return r;
+}
+
+static int add_argument_rules(scmp_filter_ctx f, uint64_t caps)
+{
+	static const uint32_t personalities[] = { 0, 8, 0x20000, 0x20008, 0xffffffff };
+	int r = allow_if(f, "socket", SCMP_A0(SCMP_CMP_NE, AF_VSOCK_));
+
 	for (size_t i = 0; !r && i < sizeof(personalities) / sizeof(personalities[0]); i++)
 		r = allow_if(f, "personality", SCMP_A0(SCMP_CMP_EQ, personalities[i]));
 	if (r || caps & CAP_ADMIN)
@@ -211,7 +220,7 @@ static int preamble(uint32_t arch, const char *own_calls, struct sock_filter *ou
 	return sizeof(code) / sizeof(code[0]);
 }
 
-static int make_filter(enum seccomp_machine machine, uint64_t caps, scmp_filter_ctx f)
+static int make_filter(enum seccomp_machine machine, scmp_filter_ctx f)
 {
 	const uint32_t *arch = machines[machine].arch;
 	int r = 0;
@@ -224,10 +233,19 @@ static int make_filter(enum seccomp_machine machine, uint64_t caps, scmp_filter_
 		r = seccomp_arch_remove(f, seccomp_arch_native());
 	if (!r)
 		r = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	return r ? r : add_rules(f, machines[machine].calls, caps);
+	return r;
 }
 
-int seccomp_compute(enum seccomp_machine machine, uint64_t caps, struct sock_filter *out)
+/* ioctl has passed what is in front when it comes to the rules for arguments. */
+static int add_rules(scmp_filter_ctx f, enum seccomp_machine machine, uint64_t caps, bool plain)
+{
+	int r = plain ? add_plain_rules(f, machines[machine].calls, caps) : allow(f, "ioctl");
+
+	return r ? r : add_argument_rules(f, caps);
+}
+
+/* What is in front, and libseccomp's program for all rules, or for those alone that look at arguments. */
+static int compute(enum seccomp_machine machine, uint64_t caps, bool plain, struct sock_filter *out)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	size_t bytes = 0;
@@ -237,7 +255,9 @@ int seccomp_compute(enum seccomp_machine machine, uint64_t caps, struct sock_fil
 		return -ENOMEM;
 	for (size_t i = 0; i < 4 && machines[machine].arch[i]; i++)
 		n += preamble(machines[machine].arch[i], machines[machine].calls, out + n);
-	r = make_filter(machine, caps, f);
+	r = make_filter(machine, f);
+	if (!r)
+		r = add_rules(f, machine, caps, plain);
 	/* Libseccomp 2.6.0 copies as much as it is told there is room for: ask how much it has. */
 	if (!r)
 		r = seccomp_export_bpf_mem(f, NULL, &bytes);
@@ -247,6 +267,38 @@ int seccomp_compute(enum seccomp_machine machine, uint64_t caps, struct sock_fil
 		r = seccomp_export_bpf_mem(f, out + n, &bytes);
 	seccomp_release(f);
 	return r < 0 ? r : n + (int)(bytes / sizeof(*out));
+}
+
+int seccomp_compute_plain(enum seccomp_machine machine, uint64_t caps, struct sock_filter *out)
+{
+	return compute(machine, caps, true, out);
+}
+
+int seccomp_compute(enum seccomp_machine machine, uint64_t caps, struct sock_filter *out)
+{
+	struct sock_filter *full = calloc(2 * SECCOMP_PROGRAM_MAX, sizeof(*full));
+	struct sock_filter *rest = full + SECCOMP_PROGRAM_MAX;
+	uint32_t audit[4];
+	int archs = 0, n, k, rest_n;
+
+	if (!full)
+		return -ENOMEM;
+	/* x32 is x86-64 to the kernel. */
+	for (int i = 0; i < 4 && machines[machine].arch[i]; i++)
+		if (machines[machine].arch[i] != SCMP_ARCH_X32)
+			audit[archs++] = machines[machine].arch[i];
+	n = compute(machine, caps, true, full);
+	rest_n = n < 0 ? n : compute(machine, caps, false, rest);
+	k = rest_n < 0 ? rest_n : seccomp_compact(full, n, audit, archs, out, SECCOMP_PROGRAM_MAX - rest_n);
+	if (rest_n > 0 && k > 0) {
+		memcpy(out + k, rest, (size_t)rest_n * sizeof(*out));
+		k += rest_n;
+	} else if (n > 0 && rest_n > 0) {
+		memcpy(out, full, (size_t)n * sizeof(*out));
+		k = n;
+	}
+	free(full);
+	return k;
 }
 
 int seccomp_compute_here(uint64_t caps, struct sock_filter *out)

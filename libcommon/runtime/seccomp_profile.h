@@ -14,6 +14,8 @@ enum seccomp_machine { SECCOMP_X86_64, SECCOMP_AARCH64, SECCOMP_RISCV64, SECCOMP
 uint64_t seccomp_relevant_caps(void);
 /* The program for a machine (with the older ones that its processors run, too) and capabilities; its length or -errno. */
 int seccomp_compute(enum seccomp_machine machine, uint64_t caps, struct sock_filter *out);
+/* The same answers, by libseccomp's own tree: larger, for comparison. */
+int seccomp_compute_plain(enum seccomp_machine machine, uint64_t caps, struct sock_filter *out);
 int seccomp_compute_here(uint64_t caps, struct sock_filter *out);
 
 #endif
