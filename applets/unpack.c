@@ -433,7 +433,8 @@ static void unpack_store(void)
 
 static void remove_tree(void)
 {
-	int r = tree_remove(AT_FDCWD, dir);
+	struct stat st;
+	int r = lstat(dir, &st) < 0 ? -errno : tree_remove(AT_FDCWD, dir);
 	if (r < 0)
 		die_err(dir, r, NULL);
 }

@@ -200,6 +200,9 @@ run unpack --exclude 'etc/*' --exclude su "$T/small" "$T/x"
 rc_is 0 "--exclude"
 is "$(cd "$T/x" && find . | LC_ALL=C sort | tr '\n' ' ')" ". ./etc ./xa " "leaves out what matches"
 rm -rf "$T/x"
+run unpack --exclude etc "$T/small" "$T/x"
+nok "an excluded directory goes with all that is in it" test -e "$T/x/etc"
+rm -rf "$T/x"
 run unpack --no-xattrs "$T/small" "$T/x"
 rc_is 0 "--no-xattrs"
 if have getfattr; then is "$(getfattr -R --absolute-names "$T/x" 2>/dev/null)" "" "leaves out xattrs"; fi
@@ -298,6 +301,49 @@ mkdir -m 700 "$T/ly/$form/.sha256-$(printf '%064d' 0).partial"
 unpack -q -l "$T/three" "$T/ly" >/dev/null
 nok "a partial of a killed run goes" test -e "$T/ly/$form/.sha256-$(printf '%064d' 0).partial"
 rm -rf "$T/ly"
+
+# an ordinary user's layers, mounted in his namespace
+if is_root && have mount unshare && as_user unshare -Urm --map-auto mount -t tmpfs none /mnt 2>/dev/null; then
+	mkdir -m 777 "$T/w"
+	run as_user unpack -q "$T/three" "$T/w/merged"
+	run as_user unpack -q -l "$T/three" "$T/w/ly"
+	rc_is 0 "-l of an ordinary user"
+	like "$out" '/user/sha256' "makes the layers in user/"
+	cat >"$T/mounts" <<'END'
+mkdir "$3/m" "$3/below"
+mount -t overlay -o "userxattr,lowerdir=$2:$3/below" none "$3/m" || exit 99
+"$1" --no-root --no-nlink "$3/merged" "$3/m"
+END
+	run as_user unshare -Urm --map-auto sh "$T/mounts" "$tc" "$out" "$T/w"
+	if [ "$rc" = 99 ]; then skip "no overlay for users here"; else rc_is 0 "mounted they are the tree (T16)"; fi
+	as_user unpack --remove "$T/w/merged"
+	as_user unpack --remove "$T/w/ly"
+	rm -rf "$T/w"
+fi
+
+# ---- without a user namespace: in a chroot there is none to be had ----
+if is_root && have setpriv chroot; then
+	mkdir -m 777 "$T/w"
+	mkdir "$T/rootfs"
+	img plain 'D("r/", mode=0o555) + F("r/f", b"1", mode=0o400, uid=7) + D("r/n/", mode=0) + F("r/n/x", mode=0) + D("d/", mode=0o4700, uid=9) +
+		pax([("SCHILY.xattr.user.x", "1")]) + F("ro", b"2", mode=0o444) + ent("null", b"3", dev=(1, 3))' 'F("r/.wh.f") + F("r/n/y", b"3")'
+	cat >"$T/mounts" <<'END'
+mount --bind / "$1" || exit 99
+exec chroot "$1" setpriv --reuid "$2" --regid "$2" --clear-groups env PATH="$5" unpack "$3" "$4"
+END
+	run unshare -m --propagation private sh "$T/mounts" "$T/rootfs" 54321 "$T/plain" "$T/w/d" "$PATH"
+	rc_is 0 "a plain caller, without a namespace"
+	is "$(cd "$T/w/d" && find . ! -type l -printf '%p %m %U\n' | LC_ALL=C sort | tr '\n' ';')" \
+		". 755 54321;./d 700 54321;./r 555 54321;./r/n 0 54321;./r/n/x 0 54321;./r/n/y 644 54321;./ro 444 54321;" "all modes come right in the end"
+	like "$err" 'device nodes left out' "devices are told"
+	rm -rf "$T/w" "$T/rootfs"
+fi
+if have setfacl getfacl && setfacl -d -m u:77:rwx "$T" 2>/dev/null; then
+	run unpack "$T/small" "$T/x"
+	is "$(getfacl -Rs --absolute-names "$T/x")" "" "a default ACL of the parent is handed to nothing"
+	setfacl -b "$T"
+	rm -rf "$T/x"
+fi
 
 # ---- a stream in a pipe, a stream file, a layout: the same tree ----
 for how in pipe file redirected; do

@@ -62,12 +62,24 @@ const struct apply_stats *apply_stats(const struct apply *a)
 	return &a->st;
 }
 
-static bool is_excluded(const struct apply *a)
+static bool any_matches(const char *const *globs, struct span path)
 {
-	for (const char *const *glob = a->o.exclude; glob && *glob; glob++)
-		if (glob_excludes(*glob, buf_span(&a->path)))
+	for (; *globs; globs++)
+		if (glob_excludes(*globs, path))
 			return true;
 	return false;
+}
+
+/* What lies in an excluded directory is excluded, too. */
+static bool is_excluded(const struct apply *a)
+{
+	struct span path = buf_span(&a->path);
+	if (!a->o.exclude || !*a->o.exclude)
+		return false;
+	for (size_t i = 0; i < path.n; i++)
+		if (path.p[i] == '/' && any_matches(a->o.exclude, span_of(path.p, i)))
+			return true;
+	return any_matches(a->o.exclude, path);
 }
 
 static int put_marker(struct apply *a, enum marker m)
