@@ -197,8 +197,10 @@ static int blob_heal(struct blob *b)
 
 		b->attempts--;
 		r = request_backoff(b->r, b->faults++, NULL, b->e);
-		if (r < 0)
+		if (r < 0) {
+			err_prefix(b->e, "%s", fault.text);
 			return r;
+		}
 	}
 	return blob_open(b, b->e);
 }

@@ -260,8 +260,12 @@ int request_get(struct registry *r, struct endpoint *p, const char *path,
 			ret = exchange_fault(x, x->bare ? "no credentials for it were found" : NULL,
 					     &fault);
 		if (again) {
+			struct err wait = { 0 };
+
 			(*attempts)--;
-			ret = request_backoff(r, n, x, e);
+			ret = request_backoff(r, n, x, &wait);
+			if (ret < 0)
+				err_set(e, ret, "%s; %s", fault.text, wait.text);
 		} else {
 			err_set(e, final_code(ret), "%s",
 				fault.text[0] ? fault.text : err_word(ret));

@@ -68,6 +68,8 @@ struct verifier {
 	unsigned verdict;      /* of the first, in BearSSL's numbers */
 	bool path_constrained; /* by a CA of the chain */
 	const br_x509_pkey *key;
+	unsigned anchors_n;
+	bool any_cas;
 	bool constrained; /* an anchor was passed over for its name constraints */
 };
 
@@ -210,6 +212,15 @@ static int anchors_find(struct tls *t, struct err *e)
 		anchors_scan(h, buf_span(&t->trust->cas), from);
 		anchors_scan(h, buf_span(&h->cas), from);
 	}
+	/* another thread may add to them later, but what they point to stays */
+	v->anchors_n = 0;
+	for (unsigned i = 0; i < h->anchors_n; i++) {
+		if (h->anchors[i]->name_constraints)
+			v->constrained = true;
+		else
+			v->anchors[v->anchors_n++] = h->anchors[i]->ta;
+	}
+	v->any_cas = h->any_cas;
 	pthread_mutex_unlock(&t->trust->lock);
 	return r;
 }
@@ -268,21 +279,13 @@ static bool chain_parse(struct verifier *v)
 }
 
 /* Has BearSSL judge one path. */
-static unsigned path_validate(struct tls *t, const unsigned *path, unsigned n,
-			      const struct tls_host *h)
+static unsigned path_validate(struct tls *t, const unsigned *path, unsigned n)
 {
 	struct verifier *v = &t->verifier;
 	br_x509_minimal_context *m = &v->minimal;
 	int64_t now = (int64_t)time(NULL);
-	unsigned anchors = 0;
 
-	for (unsigned i = 0; i < h->anchors_n; i++) {
-		if (h->anchors[i]->name_constraints)
-			v->constrained = true;
-		else
-			v->anchors[anchors++] = h->anchors[i]->ta;
-	}
-	br_x509_minimal_init(m, &br_sha256_vtable, v->anchors, anchors);
+	br_x509_minimal_init(m, &br_sha256_vtable, v->anchors, v->anchors_n);
 	br_x509_minimal_set_rsa(m, br_ssl_engine_get_rsavrfy(&t->cc.eng));
 	br_x509_minimal_set_ecdsa(m, br_ssl_engine_get_ec(&t->cc.eng),
 				  br_ssl_engine_get_ecdsa(&t->cc.eng));
@@ -312,7 +315,7 @@ static bool path_constrained(const struct verifier *v, const unsigned *path, uns
 
 /* Tries the path, and what it becomes with each certificate that may have issued its last. True
  * once one is valid. */
-static bool path_try(struct tls *t, const struct tls_host *h, unsigned *path, unsigned n)
+static bool path_try(struct tls *t, unsigned *path, unsigned n)
 {
 	struct verifier *v = &t->verifier;
 	const struct cert *last = &v->certs[path[n - 1]];
@@ -328,13 +331,13 @@ static bool path_try(struct tls *t, const struct tls_host *h, unsigned *path, un
 			continue;
 		path[n] = i;
 		longer = true;
-		if (path_try(t, h, path, n + 1))
+		if (path_try(t, path, n + 1))
 			return true;
 	}
 	/* BearSSL stops at the first anchor on its way, so only whole paths need be shown to it */
 	if (longer || v->paths++ >= PATHS_MAX)
 		return false;
-	verdict = path_validate(t, path, n, h);
+	verdict = path_validate(t, path, n);
 	if ((verdict == 0 || verdict == BR_ERR_X509_CRITICAL_EXTENSION) &&
 	    path_constrained(v, path, n)) {
 		v->path_constrained = true;
@@ -385,7 +388,7 @@ static unsigned refuse(struct tls *t, enum verdict v)
 		.certs = t->verifier.certs,
 		.n = t->verifier.n,
 		.now = (int64_t)time(NULL),
-		.any_cas = t->host->any_cas,
+		.any_cas = t->verifier.any_cas,
 		.constrained = t->verifier.constrained,
 	};
 
@@ -405,7 +408,7 @@ static unsigned chain_end(const br_x509_class **ctx)
 		return chain_accept(v);
 	if (anchors_find(t, &t->err) < 0)
 		return BR_ERR_X509_NOT_TRUSTED;
-	if (!path_try(t, t->host, path, 1))
+	if (!path_try(t, path, 1))
 		return refuse(t, v->path_constrained ? VERDICT_NAME_CONSTRAINTS
 						     : verdict_from_bearssl(v->verdict));
 	if (t->address_n && !cert_has_address(&v->certs[0], span_of(t->address, t->address_n)))
