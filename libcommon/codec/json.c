@@ -83,6 +83,22 @@ static void count(struct counter *c, size_t max_values, unsigned max_depth)
 	}
 }
 
+/*
+ * The library would read a key for its tables from a device, which is not there in a jail or early in boot, and else take the clock. Threads that do
+ * this at the same time do no harm: the first one counts.
+ */
+static void seed_tables(void)
+{
+	static _Atomic bool done;
+	size_t seed;
+
+	if (atomic_load_explicit(&done, memory_order_acquire))
+		return;
+	if (!random_bytes(&seed, sizeof(seed)))
+		json_object_seed(seed | 1);
+	atomic_store_explicit(&done, true, memory_order_release);
+}
+
 int json_parse(struct span text, const struct json_limits *lim, struct json **doc, struct err *e)
 {
 	static const struct json_limits none;
@@ -102,6 +118,7 @@ int json_parse(struct span text, const struct json_limits *lim, struct json **do
 		return err_set(e, E_TOOBIG, "JSON of more than %zu values", max_values);
 	if (c.deepest > max_depth)
 		return err_set(e, E_TOOBIG, "JSON nested more than %u deep", max_depth);
+	seed_tables();
 	*doc = (struct json *)json_loadb((const char *)(text.n ? text.p : (void *)""), text.n,
 					 JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (*doc)
