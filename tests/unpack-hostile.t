@@ -2,6 +2,7 @@
 # Every image of tests/tools/mklayers, unpacked as root, as a user with subordinate ids and as one without: what must be
 # accepted gives exactly the tree that the case states, what must be refused leaves nothing, and a directory
 # outside (the victim) that links, names and hardlinks aim at stays as it is.  Test names carry the T numbers.
+in_memory=1
 . "${0%/*}/lib.sh"
 need python3 zstd setfattr
 need_applet unpack

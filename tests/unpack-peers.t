@@ -1,5 +1,6 @@
 #!/bin/sh
 # unpack against its peers: umoci and GNU tar make the same tree of real images, to the nanosecond.
+in_memory=1
 . "${0%/*}/lib.sh"
 need python3 jq umoci setfattr
 need_applet unpack
