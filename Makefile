@@ -155,7 +155,7 @@ $(O)/deps.done: scripts/deps scripts/deps.list scripts/igzip_glue.c $(O)/config.
 	@touch $@
 $(O)/deps.stamp: $(O)/deps.done ;
 
-flags-text = $(CC) $(CFLAGS) $(foreach v,$(filter cflags-%,$(.VARIABLES)),$v=$($v))
+flags-text = $(CC) $(CFLAGS) $(foreach v,$(sort $(filter cflags-%,$(.VARIABLES))),$v=$($v))
 $(O)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(flags-text)' | cmp -s - $@ || echo '$(flags-text)' >$@

@@ -7,7 +7,7 @@ cross=aarch64-linux-gnu qemu=qemu-aarch64-static
 o=$top/build/$cross
 [ -x "$o/ocibox" ] || skip_all "no binary for $cross (make CROSS=$cross all unit)"
 # shellcheck disable=SC3013 # dash and busybox have -nt
-[ ! "$OCIBOX" -nt "$o/ocibox" ] || skip_all "the binary for $cross is older than the one here (make CROSS=$cross all unit)"
+[ ! "$top/ocibox" -nt "$o/ocibox" ] || skip_all "the binary for $cross is older than the one here (make CROSS=$cross all unit)"
 need $qemu
 cd "$top" || exit 1
 
