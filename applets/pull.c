@@ -83,11 +83,13 @@
 
 #include "libcommon/cli.h"
 #include "libcommon/registry.h"
+#include "libcommon/runtime.h"
 
 struct pull {
 	const char *reference_arg, *output, *digestfile, *registries, *platform;
 	const char *tag; /* of output, or NULL */
 	char *layout;    /* its path */
+	int digest_fd, digest_dir;
 	struct reference reference;
 	struct credentials_options creds;
 	struct registry_options registry;
@@ -146,6 +148,57 @@ static _noreturn_ void fail(struct pull *p, int code, const struct err *e)
 	die_err(p->reference_arg, code, e);
 }
 
+/* What an image says of its own platform. An index was chosen from by its word, so that a config that says otherwise is only told. */
+static int check_platform(void *arg, struct buf *raw, struct err *e)
+{
+	const struct pull *p = arg;
+	_cleanup_(config_release) struct config config = { 0 };
+	const char *type = p->sel.manifest->config.media_type;
+	char have[100], want[100];
+
+	if (strcmp(type, MEDIA_OCI_CONFIG) && strcmp(type, MEDIA_DOCKER_CONFIG))
+		return 0;
+	int r = config_parse(raw, &config, e);
+	if (r < 0)
+		return err_prefix(e, "config"), r;
+	if (!*config.platform.arch || platform_match(&p->selection.want, &config.platform))
+		return 0;
+	platform_text(&config.platform, have);
+	platform_text(&p->selection.want, want);
+	if (p->platform && !p->sel.has_platform && !p->selection.all_platforms)
+		return err_set(e, E_NOT_FOUND, "the image is for %s, not %s", have, want);
+	warn("%s: its config says that it is for %s, not %s", p->reference_arg, have, want);
+	return 0;
+}
+
+static int open_parent(const char *path)
+{
+	_cleanup_(freep) char *dir = xstrdup(path);
+
+	for (size_t n = strlen(dir); n > 1 && dir[n - 1] == '/'; n--)
+		dir[n - 1] = '\0';
+	char *slash = strrchr(dir, '/');
+	if (slash)
+		slash[slash == dir] = '\0';
+	return dir_open(AT_FDCWD, slash ? dir : ".");
+}
+
+/* A plain file is replaced; what a link or a device name stands for is written to. */
+static void open_digestfile(struct pull *p)
+{
+	struct stat st;
+
+	if (lstat(p->digestfile, &st) == 0 && !S_ISREG(st.st_mode)) {
+		p->digest_fd = open(p->digestfile, O_WRONLY | O_TRUNC | O_CLOEXEC);
+		if (p->digest_fd < 0)
+			die_err(quoted_str(p->digestfile), -errno, NULL);
+		return;
+	}
+	p->digest_dir = open_parent(p->digestfile);
+	if (p->digest_dir < 0)
+		die_err(quoted_str(p->digestfile), p->digest_dir, NULL);
+}
+
 static void parse_options(struct pull *p, int argc, char **argv)
 {
 	int opt;
@@ -155,6 +208,8 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		.registry = { .tls_verify = true, .retries = 5, .min_rate = 1024, .trace = trace },
 		.fetch = { .jobs = 4, .spool_max = MIB(256) },
 		.progress_fd = STDERR_FILENO,
+		.digest_fd = -1,
+		.digest_dir = -1,
 	};
 	platform_host(&p->selection.want);
 	while ((opt = cli_getopt(argc, argv, "o:", long_options)) != -1) {
@@ -200,132 +255,15 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		if (p->tag && !layout_name_valid(span_str(p->tag)))
 			die(64, "--output: \"%s\" is no name for an image in a layout", quoted_str(p->tag));
 	}
+	if (p->digestfile)
+		open_digestfile(p);
 	if (!p->spool_given && !spool_dir_is_disk())
 		p->fetch.spool_max = 0;
 	p->registry.trace_requests = cli_debug;
 	p->fetch.deadline_ms = p->registry.deadline_ms;
+	p->fetch.check_config = check_platform;
+	p->fetch.check_arg = p;
 }
-
-/* ---- the image's own word about its platform ----------------------------------------------------------------------- */
-
-/* raw is the config; what an index said was chosen by, so that a config that says otherwise is only told. */
-static void check_platform(struct pull *p, struct buf *raw)
-{
-	_cleanup_(config_release) struct config config = { 0 };
-	const char *type = p->sel.manifest->config.media_type;
-	char have[100], want[100];
-	struct err e = { 0 };
-
-	if (strcmp(type, MEDIA_OCI_CONFIG) && strcmp(type, MEDIA_DOCKER_CONFIG))
-		return;
-	int r = config_parse(raw, &config, &e);
-	if (r < 0) {
-		err_prefix(&e, "config");
-		fail(p, r, &e);
-	}
-	if (!*config.platform.arch || platform_match(&p->selection.want, &config.platform))
-		return;
-	platform_text(&config.platform, have);
-	platform_text(&p->selection.want, want);
-	if (!p->platform || p->sel.has_platform || p->selection.all_platforms) {
-		warn("%s: its config says that it is for %s, not %s", p->reference_arg, have, want);
-		return;
-	}
-	err_set(&e, E_NOT_FOUND, "the image is for %s, not %s", have, want);
-	fail(p, E_NOT_FOUND, &e);
-}
-
-/* ---- standard output ----------------------------------------------------------------------------------------------- */
-
-static void write_stream(struct pull *p)
-{
-	_cleanup_(sink_closep) struct sink *out = sink_from_fd(STDOUT_FILENO, false);
-	_cleanup_(freep) char *name = NULL;
-	struct image_writer_options o = { .docs = (const struct document *const *)p->sel.docs,
-					  .docs_n = p->sel.docs_n, .manifest = p->sel.manifest };
-	struct image_writer *w;
-	struct err e = { 0 };
-
-	if (p->reference.tag)
-		o.ref_name = name = xasprintf("%s/%s:%s", p->reference.domain, p->reference.repository, p->reference.tag);
-	int r = image_writer_open(out, &o, &w, &e);
-	if (r < 0)
-		fail(p, r, &e);
-	struct fetch *f = fetch_open(p->r, p->sel.blobs, p->sel.blobs_n, &p->fetch);
-	for (size_t i = 0; i < p->sel.blobs_n; i++) {
-		const struct descriptor *d = &p->sel.blobs[i];
-		_cleanup_(stream_closep) struct stream *s = NULL;
-		char text[DIGEST_TEXT_MAX];
-
-		fetch_next(f, &s, &e);
-		if (i == 0 && p->sel.manifest) {
-			struct buf raw = BUF_INIT, copy = BUF_INIT;
-
-			r = stream_read_all(s, DOC_CONFIG_MAX, &raw);
-			if (!r) {
-				buf_add_span(&copy, buf_span(&raw));
-				check_platform(p, &copy);
-				stream_close(s);
-				s = stream_from_buf(&raw);
-			}
-		}
-		if (!r)
-			r = image_writer_blob(w, d, s, &e);
-		if (r < 0) {
-			err_set(&e, r, "%s: %s", digest_text(&d->digest, text), err_word(r));
-			fail(p, r, &e);
-		}
-	}
-	fetch_close(f);
-	r = image_writer_close(w, true, &e);
-	if (!r)
-		r = sink_flush(out);
-	if (r < 0)
-		fail(p, r, &e);
-}
-
-/* ---- a layout ------------------------------------------------------------------------------------------------------ */
-
-static int read_config(struct pull *p, const struct layout *l, struct err *e)
-{
-	_cleanup_(buf_release) struct buf raw = BUF_INIT;
-	_cleanup_(fd_closep) int fd = layout_blob_open(l, &p->sel.blobs[0], e);
-	int r = fd < 0 ? fd : fd_read_all(fd, DOC_CONFIG_MAX, &raw);
-
-	if (!r)
-		check_platform(p, &raw);
-	return r;
-}
-
-static void write_layout(struct pull *p)
-{
-	_cleanup_(layout_close) struct layout l = { 0 };
-	const struct selection *sel = &p->sel;
-	struct fetch_options rest = p->fetch;
-	struct err e = { 0 };
-
-	int r = layout_open(p->layout, true, &l, &e);
-	if (r < 0)
-		fail(p, r, &e);
-	layout_clean(&l);
-	/* the config alone first: it may say that this is not the image that was wanted */
-	size_t first = sel->manifest ? 1 : 0;
-	if (first)
-		r = fetch_to_layout(p->r, &l, sel->blobs, 1, &p->fetch, &e);
-	if (first && !r)
-		r = read_config(p, &l, &e);
-	rest.meters += first;
-	if (!r)
-		r = fetch_to_layout(p->r, &l, sel->blobs + first, sel->blobs_n - first, &rest, &e);
-	for (size_t i = sel->docs_n; !r && i > 0; i--)
-		r = layout_write_blob(&l, &sel->docs[i - 1]->digest, buf_span(&sel->docs[i - 1]->raw), p->fetch.sync, &e);
-	if (!r)
-		r = layout_set_tag(&l, p->tag ? p->tag : p->reference.tag, sel->top, p->fetch.sync, &e);
-	if (r < 0)
-		fail(p, r, &e);
-}
-
-/* ---- all of it ----------------------------------------------------------------------------------------------------- */
 
 static void start_progress(struct pull *p)
 {
@@ -342,6 +280,71 @@ static void start_progress(struct pull *p)
 	if (CFG_PROGRESS)
 		p->progress = progress_start(p->progress_mode, p->progress_fd, p->meters, n);
 }
+
+/*
+ * What the network brings can only be written where it belongs. Not where credential helpers are set up: they are other programs, with
+ * places of their own.
+ */
+static void close_door(struct pull *p, const struct layout *l)
+{
+	_cleanup_(fd_closep) int tmp = -1, parent = -1;
+	int dirs[3];
+	struct jail_options j = { .write_below = dirs, .allow_network = true };
+
+	if (credentials_have_helpers(p->registry.credentials))
+		return;
+	if (p->digest_dir >= 0)
+		dirs[j.write_below_n++] = p->digest_dir;
+	if (l) {
+		dirs[j.write_below_n++] = l->dirfd;
+	} else if (p->layout) {
+		/* a layout that is yet to be made needs the directory that it will be in */
+		parent = dir_open(AT_FDCWD, p->layout);
+		if (parent < 0)
+			parent = open_parent(p->layout);
+		if (parent >= 0)
+			dirs[j.write_below_n++] = parent;
+	} else if (p->fetch.spool_max) {
+		tmp = spool_dir();
+		if (tmp >= 0)
+			dirs[j.write_below_n++] = tmp;
+	}
+	int r = jail(&j);
+	if (r < 0)
+		die_err("the jail", r, NULL);
+}
+
+static void write_stream(struct pull *p)
+{
+	_cleanup_(sink_closep) struct sink *out = sink_from_fd(STDOUT_FILENO, false);
+	_cleanup_(freep) char *name = NULL;
+	struct err e = { 0 };
+
+	start_progress(p);
+	if (p->reference.tag)
+		name = xasprintf("%s/%s:%s", p->reference.domain, p->reference.repository, p->reference.tag);
+	int r = fetch_image_to_stream(p->r, &p->sel, out, name, &p->fetch, &e);
+	if (r < 0)
+		fail(p, r, &e);
+}
+
+static void write_layout(struct pull *p)
+{
+	_cleanup_(layout_close) struct layout l = { 0 };
+	struct err e = { 0 };
+
+	int r = layout_open(p->layout, true, &l, &e);
+	if (r < 0)
+		fail(p, r, &e);
+	close_door(p, &l);
+	start_progress(p);
+	layout_clean(&l);
+	r = fetch_image_to_layout(p->r, &p->sel, &l, p->tag ? p->tag : p->reference.tag, &p->fetch, &e);
+	if (r < 0)
+		fail(p, r, &e);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------------------------- */
 
 static void summary(const struct pull *p, uint64_t began)
 {
@@ -362,21 +365,15 @@ static void summary(const struct pull *p, uint64_t began)
 static void write_digestfile(struct pull *p)
 {
 	_cleanup_(buf_release) struct buf line = BUF_INIT;
-	size_t slash = span_rfind(span_str(p->digestfile), '/'), n = strlen(p->digestfile);
-	_cleanup_(freep) char *dir = slash < n ? xstrndup(p->digestfile, slash + 1) : xstrdup(".");
-	_cleanup_(fd_closep) int fd = -1;
+	const char *slash = strrchr(p->digestfile, '/');
 	char text[DIGEST_TEXT_MAX];
-	struct stat st;
 	int r;
 
 	buf_addf(&line, "%s\n", digest_text(&p->sel.top->digest, text));
-	if (stat(p->digestfile, &st) == 0 && !S_ISREG(st.st_mode)) {
-		fd = open(p->digestfile, O_WRONLY | O_CLOEXEC);
-		r = fd < 0 ? -errno : fd_write_all(fd, line.p, line.n);
-	} else {
-		fd = dir_open(AT_FDCWD, dir);
-		r = fd < 0 ? fd : file_replace(fd, p->digestfile + (slash < n ? slash + 1 : 0), buf_span(&line), 0644, false);
-	}
+	if (p->digest_fd >= 0)
+		r = fd_write_all(p->digest_fd, line.p, line.n);
+	else
+		r = file_replace(p->digest_dir, slash ? slash + 1 : p->digestfile, buf_span(&line), 0644, false);
 	if (r < 0)
 		die_err(quoted_str(p->digestfile), r, NULL);
 }
@@ -399,12 +396,12 @@ int pull_main(int argc, char **argv)
 		r = mirrors_open(p.registries, &p.registry.mirrors, &e);
 	if (r < 0)
 		die_err(NULL, r, &e);
+	close_door(&p, NULL);
 	r = registry_open(&p.reference, &p.registry, &p.r, &e);
 	if (!r)
 		r = registry_select(p.r, &p.reference, &p.selection, &p.sel, &e);
 	if (r < 0)
 		fail(&p, r, &e);
-	start_progress(&p);
 	if (p.output)
 		write_layout(&p);
 	else

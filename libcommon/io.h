@@ -191,6 +191,7 @@ int guard_fork(int *status, int *signo);
 /* ---- spool: unlinked files under TMPDIR (else /var/tmp, /tmp) that hold what comes too early ------------------------------- */
 /* True where the directory exists and is no memory file system. */
 bool spool_dir_is_disk(void);
+int spool_dir(void);  /* the directory itself: fd or -errno */
 int spool_open(void); /* fd of an unlinked file, read and write, or -errno */
 
 /* ---- child processes -------------------------------------------------------------------------------------------------------------------------- */

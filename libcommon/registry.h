@@ -29,6 +29,8 @@ struct credentials_options {
 struct credentials;
 int credentials_open(const struct credentials_options *o, struct credentials **out, struct err *e);
 void credentials_close(struct credentials *c);
+/* Whether a credential may be got by running a helper. */
+bool credentials_have_helpers(const struct credentials *c);
 /* For the repository of a registry ("reg.example:5000", "team/app"). 1 found, 0 none (anonymous; out->source then says what was searched),
  * or an error: a file that does not parse, a helper that fails (never falling through to another registry's entry: T64). The most
  * specific path wins (T65). Safe from several threads. */
@@ -105,6 +107,9 @@ struct fetch_options {
 	bool verify;          /* layout: read what it holds already */
 	bool sync;            /* layout: fsync */
 	uint64_t deadline_ms; /* layout: the longest wait for another process; 0: none */
+	/* fetch_image_*: sees the config of the chosen manifest before a layer is handed on; may take the bytes. */
+	int (*check_config)(void *arg, struct buf *raw, struct err *e);
+	void *check_arg;
 };
 struct fetch;
 /* Blobs that are handed out in order, while later ones arrive in unlinked files. */
@@ -115,5 +120,12 @@ void fetch_close(struct fetch *f); /* after the last blob */
 /* Blobs into a layout, in any order; those that it holds are left alone (METER_EXISTS). A partial of an earlier run is gone on with. */
 int fetch_to_layout(struct registry *r, const struct layout *l, const struct descriptor *blobs, size_t n,
 		    const struct fetch_options *o, struct err *e);
+
+/* The whole selection as an image stream, named name (or NULL); flushed. */
+int fetch_image_to_stream(struct registry *r, const struct selection *s, struct sink *out, const char *name,
+			  const struct fetch_options *o, struct err *e);
+/* The whole selection into a layout: blobs, documents, and last of all the tag (or NULL). */
+int fetch_image_to_layout(struct registry *r, const struct selection *s, const struct layout *l, const char *tag,
+			  const struct fetch_options *o, struct err *e);
 
 #endif

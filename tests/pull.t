@@ -193,6 +193,12 @@ rc_is 73 "a directory that is no layout is 73"
 is "$(ls -A "$T/full")" file "and left alone"
 run pull -o "$T/none/layout" "$addr/x/tiny:1"
 rc_is 66 "a layout in no directory is 66"
+run pull -q -o "$T/slash//:x" "$addr/x/tiny:1"
+rc_is 0 "a layout with slashes at its end"
+ok "is good, too" layout_good "$T/slash"
+cp "$T/digest" "$T/target" && ln -s target "$T/link"
+run pull -q --digestfile "$T/link" -o "$T/slash" "$addr/x/tiny:1"
+is "$rc $(cat "$T/target") $(readlink "$T/link")" "0 $tiny_digest target" "--digestfile that is a link"
 run pull -o "$T/badtag:a b" "$addr/x/tiny:1"
 rc_is 64 "a malformed tag is 64"
 nok "and nothing is made" test -e "$T/badtag"
@@ -201,6 +207,14 @@ like "$rc $err" "^7[34] .*No space left" "a full disk"
 run pull --platform linux/arm64 -o "$T/wrong" "$addr/x/tiny:1"
 rc_is 66 "T75 another platform is refused before its layers are fetched"
 is "$(find "$T/wrong/blobs/sha256" -type f | wc -l)" 1 "only the config was"
+
+user_name sub >/dev/null
+run as_user pull -q -o "$T/home-sub/l" "$addr/x/tiny:1"
+rc_is 0 "an ordinary user"
+run as_user pull -q -o "$l" "$addr/x/tiny:1"
+rc_is 77 "in whose way is another's layout"
+run as_user sh -c "pull -q $addr/x/tiny:1 | wc -c"
+is "$out" "$(wc -c <"$T/tiny.tar")" "or as a stream"
 
 # ---- resuming
 big=$(digest_of x/big:1)
@@ -258,11 +272,13 @@ for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     p = subprocess.Popen(["pull", "-q", sys.argv[1] + "/x/big:1"], stdout=w, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     os.close(w)
     os.read(r, 1)
+    jailed = "NoNewPrivs:\t1" in open("/proc/%d/status" % p.pid).read()
     t = time.time()
     p.send_signal(sig)
-    print(-p.wait() == sig, time.time() - t < 1)
+    print(-p.wait() == sig, time.time() - t < 1, jailed)
 PY
-is "$(sort -u "$T/sig")" "True True" "signals end it by that signal, at once"
+is "$(cut -d' ' -f1,2 "$T/sig" | sort -u)" "True True" "signals end it by that signal, at once"
+is "$(cut -d' ' -f3 "$T/sig" | sort -u)" "True" "it gave up privileges"
 
 # ---- several at once into one layout
 for i in 1 2 3 4; do

@@ -6,7 +6,7 @@
 
 #include "libcommon/io.h"
 
-static int spool_dir(void)
+int spool_dir(void)
 {
 	const char *dir = getenv("TMPDIR");
 	if (dir && *dir)

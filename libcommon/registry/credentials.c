@@ -211,6 +211,14 @@ int credentials_open(const struct credentials_options *o, struct credentials **o
 	return 0;
 }
 
+bool credentials_have_helpers(const struct credentials *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (credentials_file_has_helpers(buf_span(&c->sources[i].text)))
+			return true;
+	return false;
+}
+
 /* For --auth-trace where there is none. */
 static char *searched(const struct credentials *c)
 {

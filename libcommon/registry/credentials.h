@@ -23,6 +23,9 @@ int credentials_file_find(const char *name, struct span text, const char *domain
 /* How well a key of "auths" or "credHelpers" covers the repository: 0 not at all, more for a longer path. */
 size_t credentials_key_covers(struct span key, const char *domain, const char *repository);
 
+/* Whether it names helpers; true where it does not parse. */
+bool credentials_file_has_helpers(struct span text);
+
 /* Asks docker-credential-NAME for server. 1, 0 where it has none, or an error. */
 int credential_helper_get(const char *name, const char *server, struct credential *out, struct err *e);
 

@@ -339,6 +339,17 @@ static int ask_helper(const char *name, const char *helper, const char *member, 
 	return r;
 }
 
+bool credentials_file_has_helpers(struct span text)
+{
+	_cleanup_(json_wipep) struct json *doc = NULL;
+
+	if (!span_trim(text).n)
+		return false;
+	if (json_parse(text, NULL, &doc, NULL) < 0)
+		return true;
+	return json_len(json_get(doc, "credHelpers")) || has_text(doc, "credsStore");
+}
+
 int credentials_file_find(const char *name, struct span text, const char *domain, const char *repository,
 			  struct credential *out, struct err *e)
 {
