@@ -53,8 +53,12 @@ static void dev_nodes(void)
 		{ "dev/random", 8, 1 }, { "dev/urandom", 9, 1 }, { "dev/tty", 0, 5 },
 	};
 	CHECK(mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"));
-	for (size_t i = 0; i < sizeof(node) / sizeof(node[0]); i++)
+	/* devices work in these mounts alone */
+	for (size_t i = 0; i < sizeof(node) / sizeof(node[0]); i++) {
 		CHECK(mknod(node[i].path, S_IFCHR | 0666, makedev(node[i].major, node[i].minor)));
+		CHECK(mount(node[i].path, node[i].path, NULL, MS_BIND, NULL));
+	}
+	CHECK(mount(NULL, "dev", NULL, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV, NULL));
 	CHECK(mkdir("dev/pts", 0755));
 	CHECK(mkdir("dev/shm", 01777));
 	CHECK(mkdir("dev/mqueue", 0755));
@@ -112,6 +116,8 @@ static void child(const char *root, int full, char **argv)
 	CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 	CHECK(mount(root, root, NULL, MS_BIND | MS_REC, NULL));
 	CHECK(chdir(root));
+	if (full)
+		CHECK(mount(NULL, ".", NULL, MS_BIND | MS_REMOUNT | MS_NODEV, NULL));
 	CHECK(mount("proc", "proc", "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL));
 	if (full) {
 		dev_nodes();

@@ -11,7 +11,7 @@
 #include <asm/signal.h>
 #include <asm/unistd.h>
 #include <linux/errno.h>
-#include <linux/prctl.h>
+#include <linux/sched.h>
 #include <linux/wait.h>
 
 #include "libcommon/runtime/pid1/syscall.h"
@@ -106,8 +106,9 @@ __attribute__((noreturn)) static void execute(const char *label, char **argv, ch
 	cannot(label, argv[0], error);
 }
 
-/* The program's own session; with a terminal, that is the session's. All signals as they were before we came. */
-__attribute__((noreturn)) static void program(int tty, const char *label, char **argv, char **envp)
+/* Until it executes, it borrows pid 1's memory, so nothing may be left changed: it is a function of its own that never
+ * returns. The program's own session; with a terminal, that is the session's. All signals as they were before we came. */
+__attribute__((noreturn, noinline)) static void program(int tty, const char *label, char **argv, char **envp)
 {
 	sigset none = 0;
 
@@ -159,7 +160,7 @@ __attribute__((noreturn, used)) void pid1_main(long *sp)
 	tty = same(argv[1], "--init-tty") || same(argv[1], "--exec-tty");
 	if (!init)
 		program(tty, argv[0], argv + 2, envp);
-	child = sys(__NR_clone, SIGCHLD, 0, 0, 0, 0);
+	child = sys(__NR_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
 	if (!child)
 		program(tty, argv[0], argv + 2, envp);
 	if (child < 0) {
