@@ -28,11 +28,14 @@ all() {
 	mkdir "$T/$dir" "$T/$dir.err"
 	if [ "$as" ]; then chown "$(user_name "$who")" "$T/$dir" "$T/$dir.err"; fi
 	cat >"$T/all.sh" <<'END'
+set -f
 cd "$1" || exit 1
 dir=$2 cases=$3 options=$4
 shift 4
 while read -r c o; do
-	timeout 60 unpack -q "$@" $o "$cases/$c" "$dir/$c" </dev/null 2>"$dir.err/$c"
+	to=$dir/$c
+	[ ! "$fill" ] || { mkdir "$to" && cd "$to" && to=.; }
+	timeout 60 unpack -q "$@" $o "$cases/$c" "$to" </dev/null 2>"$dir.err/$c"
 	echo "$c $?"
 done <"$options"
 END
@@ -44,7 +47,7 @@ verdict() {
 	"$tools/mklayers" --judge "$T/cases" "$T/$1.results" "$T/$1" ${3:+"$3"} >"$T/verdict" 2>&1 || diag "the judge failed"
 	[ "$(grep -c '^pass\|^fail' "$T/verdict")" = "$(wc -l <"$T/options")" ] || {
 		fail "$2: every case is judged"
-		_show <"$T/verdict"
+		tail -n 20 "$T/verdict" | _show
 	}
 	while read -r what text; do
 		case $what in
@@ -72,6 +75,14 @@ if is_root; then
 	verdict root root ''
 	is "$("$tools/treecmp" --hash "$v")" "$before" "root: the victim is as it was (T01 T02 T04 T06 T07)"
 	rm -rf "$T/root"
+
+	fill=1
+	export fill
+	all '' fill
+	unset fill
+	verdict fill "root, into a directory that is there" --fill
+	is "$("$tools/treecmp" --hash "$v")" "$before" "root, into a directory that is there: the victim is as it was"
+	rm -rf "$T/fill"
 
 	chown -R "$(user_name sub)" "$v"
 	before=$("$tools/treecmp" --hash "$v")
