@@ -118,6 +118,16 @@ else
 	skip "needs root and a mount namespace" 11
 fi
 
+# ---- CAs of one host ----
+mkdir -p "$T/.config/containers/certs.d/$S"
+cp "$T/certs/ca.crt" "$T/.config/containers/certs.d/$S/"
+run timeout 60 pull -q -o "$T/l:certsd" "$S/x"
+rc_is 0 "certs.d/HOST:PORT/ca.crt"
+mv "$T/.config/containers/certs.d/$S" "$T/.config/containers/certs.d/127.0.0.1:1"
+run timeout 60 pull -q -o "$T/l:certsd" "$S/y"
+rc_is 69 "that of another port is not this one's"
+rm -rf "$T/l" "$T/.config"
+
 # ---- a client certificate ----
 mkdir -p "$T/www/v2/x/manifests" "$T/www/v2/x/blobs" "$T/mine"
 cp "$img/blobs/sha256/${man#sha256:}" "$T/www/v2/x/manifests/latest"

@@ -139,6 +139,9 @@ static int look_up_for_realm(struct auth *a, struct entry *en, const struct auth
 	}
 	r = look_up(a, en->domain, en->repository, c, e);
 	en->bare = r == 0;
+	if (r > 0 && related)
+		network_trace(a->net, a->net->trace_auth, "auth: %s: they go to %s", en->domain,
+			      url_brief(realm));
 	if (r <= 0 || related)
 		return r;
 	credential_release(c);
@@ -401,6 +404,7 @@ static int answer_basic(struct auth *a, struct entry *en, const struct auth_targ
 			struct err *e)
 {
 	_cleanup_(secret_buf_release) struct buf value = BUF_INIT;
+	char origin[ORIGIN_TEXT_MAX];
 	struct credential c;
 	int r;
 
@@ -412,6 +416,8 @@ static int answer_basic(struct auth *a, struct entry *en, const struct auth_targ
 	if (r <= 0)
 		return r;
 	if (!c.identity_token) {
+		network_trace(a->net, a->net->trace_auth, "auth: %s: they go to %s", en->domain,
+			      origin_text(&en->origin, origin));
 		basic_value(&c, &value);
 		en->value = xstrdup(buf_str(&value));
 		en->generation++;

@@ -723,7 +723,10 @@ int tls_receive(struct tls *t, unsigned char *in, size_t n, size_t *used, struct
 			       t->heard ? "a malformed TLS record"
 					: "the server does not speak TLS");
 	record = n >= 5 ? 5 + (size_t)(in[3] << 8 | in[4]) : 0;
-	if (n >= 5 && n >= record) {
+	if (n >= 5 && n >= record && !is_closed(t)) {
+		/* only between two records may the buffer be another */
+		if (!br_ssl_engine_recvrec_buf(eng, &window) || window != 5)
+			return err_set(e, -EBADMSG, "TLS cannot go on");
 		t->heard = true;
 		*used = record;
 		eng->ibuf = in;

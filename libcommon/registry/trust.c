@@ -7,7 +7,7 @@
 
 #include "libcommon/registry/trust.h"
 
-enum { PEM_MAX = 8 << 20, CERTS_D_FILES_MAX = 256 };
+enum { PEM_MAX = 8 << 20, CERTS_D_FILES_MAX = 256, SINGLE_FILES_MAX = 1024 };
 
 struct trust *trust_open(const char *cacert, const char *cert_dir)
 {
@@ -41,6 +41,25 @@ static int read_named(const char *what, const char *path, struct buf *b, struct 
 	return r < 0 ? err_set(e, r, "%s %s: %s", what, quoted_str(path), err_word(r)) : 0;
 }
 
+/* A system that keeps its CAs in single files only. */
+static void load_single(const char *path, struct buf *b)
+{
+	DIR *d = opendir(path);
+	struct dirent *entry;
+	unsigned n = 0;
+
+	while (d && n++ < SINGLE_FILES_MAX && b->n < PEM_MAX && (entry = readdir(d))) {
+		struct span name = span_str(entry->d_name);
+
+		if (!span_ends(name, ".pem") && !span_ends(name, ".crt"))
+			continue;
+		file_read(dirfd(d), entry->d_name, true, PEM_MAX, b);
+		buf_addc(b, '\n');
+	}
+	if (d)
+		closedir(d);
+}
+
 int trust_load(struct trust *t, struct err *e)
 {
 	static const char *const usual[] = {
@@ -65,6 +84,8 @@ int trust_load(struct trust *t, struct err *e)
 		for (size_t i = 0; i < ARRAY_LEN(usual) && t->cas.n == 0; i++)
 			if (file_read(AT_FDCWD, usual[i], true, PEM_MAX, &t->cas) < 0)
 				buf_clear(&t->cas);
+		if (t->cas.n == 0)
+			load_single("/etc/ssl/certs", &t->cas);
 	}
 	t->loaded = r == 0;
 	return r;
