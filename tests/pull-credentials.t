@@ -161,4 +161,17 @@ printf '{"auths":{"%s":{"identitytoken":"idt-123"}}}' "$taddr" >"$T/t.json"
 run pull -q --authfile "$T/t.json" "$taddr/x/tiny:1"
 rc_is 0 "with an identity token"
 like "$(cat "$T/token/token.log")" "^POST .*refresh_token=idt-123" "which is posted"
+python3 - "$taddr" "$(cat "$T/token/tokend.addr")" >"$T/t.json" <<'PY'
+import base64, json, sys, urllib.request
+q = urllib.request.Request("http://%s/token?service=test-registry&scope=repository:x/tiny:pull" % sys.argv[2],
+                           headers={"Authorization": "Basic " + base64.b64encode(b"bob:t0ken").decode()})
+print(json.dumps({"auths": {sys.argv[1]: {"registrytoken": json.load(urllib.request.urlopen(q))["token"]}}}))
+PY
+: >"$T/token/token.log"
+run pull -q --auth-trace --authfile "$T/t.json" "$taddr/x/tiny:1"
+rc_is 0 "with a registry token"
+is "$(cat "$T/token/token.log")" "" "which is nobody else's business"
+unlike "$err" "$(jq -r '.auths[].registrytoken' "$T/t.json")" "and is not told"
+run pull -q --auth-trace "$taddr/x/tiny:1"
+like "$err" "anonymous: (no entry|there is no file)" "--auth-trace tells what was searched in vain"
 done_testing

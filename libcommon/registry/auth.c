@@ -7,7 +7,7 @@
 
 #include "libcommon/registry/internal.h"
 
-enum { TOKEN_REPLY_MAX = 256 << 10, TOKEN_TRIES = 3, EXPIRES_DEFAULT_S = 60, CHALLENGES_MAX = 8 };
+enum { TOKEN_REPLY_MAX = 256 << 10, TOKEN_TRIES = 3, EXPIRES_DEFAULT_S = 60, EXPIRES_NEVER_S = 1 << 30, CHALLENGES_MAX = 8 };
 
 struct entry {
 	struct entry *next;
@@ -117,8 +117,9 @@ static int look_up(struct auth *a, const char *domain, const char *repository, s
 		return r;
 	network_trace(a->net, a->net->trace_auth, "auth: %s%s%s: %s%s", domain,
 		      *repository ? "/" : "", repository,
-		      r ? "credentials from " : "no credentials, anonymous",
-		      r && c->source ? c->source : "");
+		      r ? "credentials from " : "anonymous: ", c->source ? c->source : "no credentials");
+	if (!r)
+		credential_release(c);
 	return r;
 }
 
@@ -139,6 +140,9 @@ static int look_up_for_realm(struct auth *a, struct entry *en, const struct auth
 	}
 	r = look_up(a, en->domain, en->repository, c, e);
 	en->bare = r == 0;
+	/* a registry token does not go to the realm at all */
+	if (r > 0 && c->registry_token)
+		return r;
 	if (r > 0 && related)
 		network_trace(a->net, a->net->trace_auth, "auth: %s: they go to %s", en->domain,
 			      url_brief(realm));
@@ -146,8 +150,9 @@ static int look_up_for_realm(struct auth *a, struct entry *en, const struct auth
 		return r;
 	credential_release(c);
 	r = look_up(a, origin_authority(&realm->origin, authority), "", c, e);
-	if (r != 0)
+	if (r < 0 || (r > 0 && !c->registry_token))
 		return r;
+	credential_release(c);
 	return err_set(e, E_AUTH,
 		       "its token realm %s is another site: credentials for %s are not sent there",
 		       url_brief(realm), en->domain);
@@ -195,6 +200,20 @@ static bool token_valid(struct span s)
 	return s.n > 0;
 }
 
+static void token_store(struct entry *en, struct span token, uint64_t expires)
+{
+	secret_free(en->value);
+	en->value = xmalloc(token.n + 8);
+	memcpy(en->value, "Bearer ", 7);
+	memcpy(en->value + 7, token.p, token.n);
+	en->value[7 + token.n] = 0;
+	en->born = clock_ms();
+	/* some seconds early, so that it lasts for the request that carries it */
+	en->renew_at = en->born + expires * 1000 - MIN(expires * 250, 10000);
+	en->generation++;
+	en->accepted = false;
+}
+
 static int token_take(struct entry *en, struct span reply, const struct url *realm, struct err *e)
 {
 	_cleanup_(json_freep) struct json *doc = NULL;
@@ -218,16 +237,7 @@ static int token_take(struct entry *en, struct span reply, const struct url *rea
 	if (!json_i64(json_get(doc, "expires_in"), &expires) || expires <= 0)
 		expires = EXPIRES_DEFAULT_S;
 	expires = MIN(expires, 86400);
-	secret_free(en->value);
-	en->value = xmalloc(token.n + 8);
-	memcpy(en->value, "Bearer ", 7);
-	memcpy(en->value + 7, token.p, token.n);
-	en->value[7 + token.n] = 0;
-	en->born = clock_ms();
-	/* some seconds early, so that it lasts for the request that carries it */
-	en->renew_at = en->born + (uint64_t)expires * 1000 - MIN((uint64_t)expires * 250, 10000);
-	en->generation++;
-	en->accepted = false;
+	token_store(en, token, (uint64_t)expires);
 	return 0;
 }
 
@@ -345,6 +355,11 @@ static int token_fetch(struct auth *a, struct entry *en, const struct auth_targe
 	r = look_up_for_realm(a, en, t, &realm, &c, e);
 	if (r < 0)
 		return r;
+	if (r > 0 && c.registry_token) {
+		token_store(en, span_str(c.registry_token), EXPIRES_NEVER_S);
+		credential_release(&c);
+		return 0;
+	}
 	if (r > 0 && c.identity_token)
 		r = token_post(a, en, &realm, flags, &c, e);
 	else
@@ -415,7 +430,7 @@ static int answer_basic(struct auth *a, struct entry *en, const struct auth_targ
 	en->bare = r == 0;
 	if (r <= 0)
 		return r;
-	if (!c.identity_token) {
+	if (*c.username) {
 		network_trace(a->net, a->net->trace_auth, "auth: %s: they go to %s", en->domain,
 			      origin_text(&en->origin, origin));
 		basic_value(&c, &value);
