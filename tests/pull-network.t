@@ -16,8 +16,10 @@ start_faultd f "{\"servers\":{
 	\"A\":{\"repos\":{\"*\":\"$img\"},\"auth\":{\"basic\":\"u:S3cret\"}},
 	\"S\":{\"tls\":\"good\",\"repos\":{\"*\":\"$img\"}},
 	\"D\":{\"repos\":{\"*\":\"$img\"}},
+	\"M\":{\"repos\":{\"*\":\"$img\"}},
 	\"V\":{\"repos\":{\"*\":\"$img\"},\"listen\":\"::1\"}},
 	\"rules\":[
+	{\"server\":\"M\",\"path\":\"^/v2/x/blobs/$layer\",\"do\":{\"cut\":70000}},
 	{\"server\":\"D\",\"path\":\"^/v2/drip/blobs/$layer\",\"do\":{\"drip\":200}},
 	{\"server\":\"S\",\"path\":\"^/v2/meta/blobs/$layer\",\"do\":{\"redirect\":\"https://meta.test:1/x\"}},
 	{\"server\":\"S\",\"path\":\"^/v2/local/blobs/$layer\",\"do\":{\"redirect\":\"https://local.test:1/x\"}},
@@ -117,6 +119,14 @@ if is_root && unshare -m true 2>/dev/null; then
 else
 	skip "needs root and a mount namespace" 11
 fi
+
+# ---- a mirror that always cuts ----
+echo "$D http://$(cat "$T/f/addr.M")" >"$T/mirrors"
+p --registries "$T/mirrors" -o "$T/l:m" "$D/x"
+rc_is 0 "a mirror that cuts is left for the origin"
+is "$(jq -r 'select(.server=="D")|select(.path|test("blobs/'"$layer"'"))|.headers.range' "$T/f/log" | tail -n 1)" "bytes=140000-" \
+	"which is asked for what is still missing"
+rm -rf "$T/l"
 
 # ---- CAs of one host ----
 mkdir -p "$T/.config/containers/certs.d/$S"

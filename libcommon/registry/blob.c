@@ -133,6 +133,36 @@ static int blob_ask_range(struct blob *b, struct exchange **out, uint64_t *skip,
 	return r < 0 ? err_set(e, r, "%s", fault.text) : 0;
 }
 
+/* Leaves this endpoint for the next one that lives; false where it is the last. */
+static bool blob_next(struct blob *b, const struct err *why)
+{
+	if (endpoint_is_last(b->r, b->p))
+		return false;
+	endpoint_give_up(b->r, b->p, why);
+	do {
+		b->p++;
+	} while (b->p->dead && !endpoint_is_last(b->r, b->p));
+	b->attempts = endpoint_retries(b->r, b->p);
+	b->faults = 0;
+	b->no_ranges = false;
+	free(steal_ptr(&b->etag));
+	return true;
+}
+
+/* Passes over what is known of a response that begins at the start. */
+static int blob_pass_over(struct blob *b, uint64_t skip, struct err *e)
+{
+	struct exchange *x;
+	int r = stream_discard(&b->x->body, skip);
+
+	if (r == 0)
+		return 0;
+	x = steal_ptr(&b->x);
+	err_set(e, r, "%s", x->err.text[0] ? x->err.text : err_word(r));
+	exchange_close(x);
+	return r;
+}
+
 /* The rest of the blob from this endpoint, or else from the next. */
 static int blob_open(struct blob *b, struct err *e)
 {
@@ -141,30 +171,20 @@ static int blob_open(struct blob *b, struct err *e)
 		uint64_t skip = 0;
 		int r = blob_ask_range(b, &b->x, &skip, &fault);
 
-		if (r == 0) {
-			r = stream_discard(&b->x->body, skip);
-			if (r == 0)
-				return 0;
-			err_set(&fault, r, "%s", b->x->err.text[0] ? b->x->err.text : err_word(r));
-			exchange_close(steal_ptr(&b->x));
-			if (fault_is_transient(r, 0) && b->attempts > 0) {
-				b->attempts--;
-				r = request_backoff(b->r, b->faults++, NULL, e);
-				if (r < 0)
-					return r;
-				continue;
-			}
-			fault.code = r = fault_is_transient(r, 0) ? E_UNAVAILABLE : r;
+		if (r == 0)
+			r = blob_pass_over(b, skip, &fault);
+		if (r == 0)
+			return 0;
+		if (fault_is_transient(r, 0) && b->attempts > 0) {
+			b->attempts--;
+			r = request_backoff(b->r, b->faults++, NULL, e);
+			if (r < 0)
+				return r;
+			continue;
 		}
-		if (endpoint_is_last(b->r, b->p) || r == E_TRY_LATER)
-			return err_set(e, r, "%s", fault.text);
-		endpoint_give_up(b->r, b->p, &fault);
-		do {
-			b->p++;
-		} while (b->p->dead && !endpoint_is_last(b->r, b->p));
-		b->attempts = endpoint_retries(b->r, b->p);
-		b->no_ranges = false;
-		free(steal_ptr(&b->etag));
+		fault.code = fault_is_transient(r, 0) ? E_UNAVAILABLE : r;
+		if (!blob_next(b, &fault))
+			return err_set(e, fault.code, "%s", fault.text);
 	}
 }
 
@@ -174,25 +194,20 @@ static int blob_heal(struct blob *b)
 	struct exchange *x = steal_ptr(&b->x);
 	int code = x->body.err ? x->body.err : E_TRUNCATED;
 	struct err fault = { 0 };
+	bool transient;
 
-	err_set(&fault, code, "blob %.19s: %s", b->digest,
-		x->err.text[0] ? x->err.text : "it ends early");
+	err_set(&fault, code, "blob %.19s: %s after %llu bytes", b->digest,
+		x->err.text[0] ? x->err.text : "it ends", (unsigned long long)b->at);
 	exchange_close(x);
-	/* framing that breaks in the middle was damaged on the way, as often as not */
-	if (!fault_is_transient(code, 0) && code != E_PROTOCOL)
-		return err_set(b->e, code, "%s", fault.text);
+	network_trace(&b->r->net, b->r->net.trace_requests, "blob: %s", fault.text);
 	if (b->at - b->last_fault >= PROGRESS) {
 		b->attempts = endpoint_retries(b->r, b->p);
 		b->faults = 0;
 	}
 	b->last_fault = b->at;
-	network_trace(&b->r->net, b->r->net.trace_requests, "blob: %s (%s) after %llu bytes",
-		      fault.text, err_word(code), (unsigned long long)b->at);
-	if (b->attempts == 0 && endpoint_is_last(b->r, b->p))
-		return err_set(b->e, code == E_PROTOCOL ? code : E_UNAVAILABLE,
-			       "%s after %llu bytes, and no more tries", fault.text,
-			       (unsigned long long)b->at);
-	if (b->attempts > 0) {
+	/* framing that breaks in the middle was damaged on the way, as often as not */
+	transient = fault_is_transient(code, 0) || code == E_PROTOCOL;
+	if (transient && b->attempts > 0) {
 		int r;
 
 		b->attempts--;
@@ -201,6 +216,11 @@ static int blob_heal(struct blob *b)
 			err_prefix(b->e, "%s", fault.text);
 			return r;
 		}
+	} else {
+		fault.code = transient && code != E_PROTOCOL ? E_UNAVAILABLE : code;
+		if (!blob_next(b, &fault))
+			return err_set(b->e, fault.code, "%s%s", fault.text,
+				       transient ? ", and no more tries" : "");
 	}
 	return blob_open(b, b->e);
 }
