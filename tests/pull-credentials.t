@@ -90,7 +90,7 @@ done
 for key in "$addr/y" "$addr/x/tin" "$addr/x/tiny/z" "$addr.evil" "evil.$addr"; do
 	entry "$key" "$good" >"$T/a.json"
 	pulls --authfile "$T/a.json"
-	rc_is 77 "T65 not the key $(printf %s "$key" | sed "s/$addr/HOST/")"
+	rc_is 77 "T65 T66 not the key $(printf %s "$key" | sed "s/$addr/HOST/")"
 done
 printf '{"auths":{"%s":{"auth":"%s"},"%s/x":{"auth":"%s"}}}' "$addr" "$bad" "$addr" "$good" >"$T/a.json"
 pulls --authfile "$T/a.json"

@@ -318,7 +318,11 @@ def foreign(m):
     open(sys.argv[4] + ".hex", "w").write(h)
     m["layers"].append({"mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "size": len(b),
                         "digest": "sha256:" + h, "urls": ["http://169.254.169.254/x", "http://127.0.0.1:9/x"]})
+def titled(m):
+    for i, l in enumerate(m["layers"]):
+        l["annotations"] = {"org.opencontainers.image.title": ["../../titled", "/titled"][i % 2]}
 edit(sys.argv[3], dup)
+edit(sys.argv[3] + ".titled", titled)
 edit(sys.argv[4], foreign)
 PY
 push "$T/dup" x/tiny:dup
@@ -326,6 +330,10 @@ run pull "$addr/x/tiny:dup"
 rc_is 0 "layers that are there twice"
 like "$err" " 2 layers" "are fetched once"
 is "$(tar tf "$T/out" | sort | uniq -d)" "" "and written once"
+push "$T/dup.titled" x/tiny:titled
+mkdir -p "$T/deep" && run pull -q -o "$T/deep/er" "$addr/x/tiny:titled"
+rc_is 0 "T70 titles that are paths"
+is "$(find "$T" -name titled; ls -d /titled 2>/dev/null)" "" "T70 name no file"
 mkdir "$T/faultd"
 bg "$tools/faultd" "$T/faultd" "{\"servers\": {\"a\": {\"repos\": {\"x/foreign\": \"$T/foreign\"}}}}"
 wait_for 10 test -f "$T/faultd/ready"
