@@ -10,28 +10,31 @@
  * usage: unpack -l [OPTION]... [IMAGE] DIR
  * usage: unpack --remove DIR
  *
- * Applies the layers of IMAGE in order and makes the tree appear as DIR, which must be new or empty. IMAGE
- * is a file that holds an image stream, an OCI image layout (LAYOUT, LAYOUT:TAG or LAYOUT@DIGEST), or
+ * Applies the layers of IMAGE in order and makes the tree appear as DIR, which must be new or
+ * empty. IMAGE is a file that holds an image stream, an OCI image layout (LAYOUT, LAYOUT:TAG or
+ * LAYOUT@DIGEST), or
  * "-", the default: an image stream on standard input, unpacked as it flows.
  *
- * All is verified before DIR appears, by one rename. A mount point, the working directory, or a DIR in a
- * parent that cannot be written is filled instead.
+ * All is verified before DIR appears, by one rename. A mount point, the working directory, or a DIR
+ * in a parent that cannot be written is filled instead.
  *
- * An ordinary user unpacks in a user namespace with the ids that /etc/subuid and /etc/subgid grant, or else
- * owns all files himself, without setuid and setgid bits. Device nodes are left out then. Use
+ * An ordinary user unpacks in a user namespace with the ids that /etc/subuid and /etc/subgid grant,
+ * or else owns all files himself, without setuid and setgid bits. Device nodes are left out then.
+ * Use
  * --remove to delete what belongs to such ids.
  *
  * options:
  *   -b, --bundle                make DIR an OCI runtime bundle: config.json and rootfs/
- *   -l, --layers                make one directory per layer, DIR/trusted/ALG-CHAINID or DIR/user/ALG-CHAINID, for
- *                               overlayfs; those that exist are kept; print the lowerdir option
+ *   -l, --layers                make one directory per layer, DIR/trusted/ALG-CHAINID or
+ * DIR/user/ALG-CHAINID, for overlayfs; those that exist are kept; print the lowerdir option
  *   --remove                    delete DIR
  *   --platform OS/ARCH[/VARIANT]
  *                               choose this platform (default: that of this machine)
  *   --no-same-owner             all files belong to the caller; no setuid and setgid bits
  *   --no-xattrs                 leave out extended attributes and ACLs
  *   --no-devices                leave out device nodes
- *   --ignore-failed LIST        xattr, device, owner: what cannot be kept is counted and is no error
+ *   --ignore-failed LIST        xattr, device, owner: what cannot be kept is counted and is no
+ * error
  *   --exclude GLOB              leave out matching names (may be repeated)
  *   --sync                      wait until all is on the disk
  *
@@ -59,11 +62,9 @@
  *   mount -t overlay none -o "lowerdir=$(unpack -l layout layers)" /mnt
  */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libcommon/cli.h"
@@ -72,19 +73,8 @@
 enum {
 	OPT_REMOVE = CLI_OPT,
 	OPT_PLATFORM,
-	OPT_NO_SAME_OWNER,
-	OPT_NO_XATTRS,
-	OPT_NO_DEVICES,
-	OPT_IGNORE_FAILED,
 	OPT_EXCLUDE,
 	OPT_SYNC,
-	OPT_MAX_SIZE,
-	OPT_MAX_FILE_SIZE,
-	OPT_MAX_ENTRIES,
-	OPT_MAX_RATIO,
-	OPT_MAX_DEPTH,
-	OPT_MAX_NAME,
-	OPT_MAX_ZSTD_WINDOW,
 	OPT_SPOOL_MAX,
 };
 
@@ -93,19 +83,19 @@ static const struct option options[] = {
 	{ "layers", no_argument, NULL, 'l' },
 	{ "remove", no_argument, NULL, OPT_REMOVE },
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
-	{ "no-same-owner", no_argument, NULL, OPT_NO_SAME_OWNER },
-	{ "no-xattrs", no_argument, NULL, OPT_NO_XATTRS },
-	{ "no-devices", no_argument, NULL, OPT_NO_DEVICES },
-	{ "ignore-failed", required_argument, NULL, OPT_IGNORE_FAILED },
+	{ "no-same-owner", no_argument, NULL, CLI_APPLY_NO_SAME_OWNER },
+	{ "no-xattrs", no_argument, NULL, CLI_APPLY_NO_XATTRS },
+	{ "no-devices", no_argument, NULL, CLI_APPLY_NO_DEVICES },
+	{ "ignore-failed", required_argument, NULL, CLI_APPLY_IGNORE_FAILED },
 	{ "exclude", required_argument, NULL, OPT_EXCLUDE },
 	{ "sync", no_argument, NULL, OPT_SYNC },
-	{ "max-size", required_argument, NULL, OPT_MAX_SIZE },
-	{ "max-file-size", required_argument, NULL, OPT_MAX_FILE_SIZE },
-	{ "max-entries", required_argument, NULL, OPT_MAX_ENTRIES },
-	{ "max-ratio", required_argument, NULL, OPT_MAX_RATIO },
-	{ "max-depth", required_argument, NULL, OPT_MAX_DEPTH },
-	{ "max-name", required_argument, NULL, OPT_MAX_NAME },
-	{ "max-zstd-window", required_argument, NULL, OPT_MAX_ZSTD_WINDOW },
+	{ "max-size", required_argument, NULL, CLI_APPLY_MAX_SIZE },
+	{ "max-file-size", required_argument, NULL, CLI_APPLY_MAX_FILE_SIZE },
+	{ "max-entries", required_argument, NULL, CLI_APPLY_MAX_ENTRIES },
+	{ "max-ratio", required_argument, NULL, CLI_APPLY_MAX_RATIO },
+	{ "max-depth", required_argument, NULL, CLI_APPLY_MAX_DEPTH },
+	{ "max-name", required_argument, NULL, CLI_APPLY_MAX_NAME },
+	{ "max-zstd-window", required_argument, NULL, CLI_APPLY_MAX_ZSTD_WINDOW },
 	{ "spool-max", required_argument, NULL, OPT_SPOOL_MAX },
 	CLI_COMMON_OPTIONS,
 };
@@ -114,70 +104,13 @@ static bool bundle, layers, removal, sync_disk;
 static const char *image, *dir;
 static struct image_options image_options = { .verify = true };
 static struct strs excludes;
-static struct apply_options how = {
-	.same_owner = true,
-	.xattrs = true,
-	.devices = true,
-	.sparse = true,
-	.max_total = MIB(1024) << 10,
-	.max_entries = 20000000,
-	.max_depth = 2048,
-	.tar = { .max_size = MIB(1024) << 8, .max_name = 4095 },
-	.decompress = { .max_ratio = 2000 },
-};
+static struct apply_options how;
 static struct id_maps maps;
 static bool mapped;
 
-static void ignore_failed(const char *list)
-{
-	struct span rest = span_str(list), word;
-	while (span_cut(&rest, ',', &word)) {
-		if (span_is(word, "xattr"))
-			how.ignore_xattr = true;
-		else if (span_is(word, "device"))
-			how.ignore_device = true;
-		else if (span_is(word, "owner"))
-			how.ignore_owner = true;
-		else
-			die(64, "--ignore-failed: %s is none of xattr, device, owner", quoted(word));
-	}
-}
-
-static void limit_option(int opt, const char *value)
-{
-	switch (opt) {
-	case OPT_MAX_SIZE:
-		how.max_total = cli_size("--max-size", value);
-		break;
-	case OPT_MAX_FILE_SIZE:
-		how.tar.max_size = cli_size("--max-file-size", value);
-		break;
-	case OPT_MAX_ENTRIES:
-		how.max_entries = cli_number("--max-entries", value, UINT64_MAX);
-		break;
-	case OPT_MAX_RATIO:
-		how.decompress.max_ratio = cli_number("--max-ratio", value, UINT64_MAX);
-		break;
-	case OPT_MAX_DEPTH:
-		how.max_depth = (unsigned)cli_number("--max-depth", value, UINT32_MAX);
-		break;
-	case OPT_MAX_NAME:
-		how.tar.max_name = cli_number("--max-name", value, MIB(1));
-		break;
-	case OPT_MAX_ZSTD_WINDOW:
-		how.decompress.max_zstd_window = cli_size("--max-zstd-window", value);
-		break;
-	case OPT_SPOOL_MAX:
-		/* 0 is the library's word for its default */
-		image_options.spool_max = MAX(cli_size("--spool-max", value), UINT64_C(1));
-		break;
-	default:
-		break;
-	}
-}
-
 static void parse_options(int argc, char **argv)
 {
+	how = cli_apply_defaults;
 	for (int opt; (opt = cli_getopt(argc, argv, "bl", options)) != -1;) {
 		switch (opt) {
 		case 'b':
@@ -192,18 +125,6 @@ static void parse_options(int argc, char **argv)
 		case OPT_PLATFORM:
 			image_options.want = cli_platform(optarg);
 			break;
-		case OPT_NO_SAME_OWNER:
-			how.same_owner = false;
-			break;
-		case OPT_NO_XATTRS:
-			how.xattrs = false;
-			break;
-		case OPT_NO_DEVICES:
-			how.devices = false;
-			break;
-		case OPT_IGNORE_FAILED:
-			ignore_failed(optarg);
-			break;
 		case OPT_EXCLUDE:
 			strs_add(&excludes, optarg);
 			break;
@@ -211,7 +132,7 @@ static void parse_options(int argc, char **argv)
 			sync_disk = true;
 			break;
 		default:
-			limit_option(opt, optarg);
+			cli_apply_option(opt, optarg, &how);
 		}
 	}
 	how.exclude = (const char *const *)excludes.v;
@@ -243,24 +164,14 @@ static void become_root(void)
 		how.same_owner = false;
 }
 
-static _noreturn_ void end_by_signal(int signo)
-{
-	sigset_t set;
-	signal(signo, SIG_DFL);
-	sigemptyset(&set);
-	sigaddset(&set, signo);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	raise(signo);
-	exit(128 + signo);
-}
-
 /* Writes only below the target, and where a stream's parts may have to wait. */
 static void close_the_door(int target)
 {
 	const char *tmp = getenv("TMPDIR");
 	int write_below[3] = { target };
 	struct jail_options j = { .write_below = write_below, .write_below_n = 1 };
-	const char *const places[] = { tmp && *tmp ? tmp : "/var/tmp", tmp && *tmp ? NULL : "/tmp" };
+	const char *const places[] = { tmp && *tmp ? tmp : "/var/tmp",
+				       tmp && *tmp ? NULL : "/tmp" };
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 		int fd = places[i] ? dir_open(AT_FDCWD, places[i]) : -1;
 		if (fd >= 0)
@@ -271,27 +182,6 @@ static void close_the_door(int target)
 		die_err("the jail", r, NULL);
 	for (size_t i = 1; i < j.write_below_n; i++)
 		fd_close(write_below[i]);
-}
-
-static void tell_count(uint64_t n, const char *what)
-{
-	if (n)
-		say("%llu %s", (unsigned long long)n, what);
-}
-
-static void tell(const struct apply_stats *s)
-{
-	tell_count(s->devices_dropped, "device nodes left out");
-	tell_count(s->devices_failed, "device nodes could not be made");
-	tell_count(s->setid_cleared, "files without their setuid and setgid bits");
-	tell_count(s->owners_failed, "files without their owner");
-	tell_count(s->xattrs_failed, "extended attributes left out");
-	tell_count(s->overlay_xattrs_dropped, "of overlayfs's own attributes and whiteouts dropped");
-	if (s->first_failed[0])
-		say("the first of them: %s", s->first_failed);
-	debug("%llu entries: %llu files (%llu bytes), %llu directories, %llu links, %llu whiteouts, %llu excluded",
-	      (unsigned long long)s->entries, (unsigned long long)s->files, (unsigned long long)s->bytes, (unsigned long long)s->dirs,
-	      (unsigned long long)s->links, (unsigned long long)s->whiteouts, (unsigned long long)s->excluded);
 }
 
 static void write_bundle_config(const struct image *img, int target, int rootfs)
@@ -327,7 +217,7 @@ static void fill_tree(int target)
 		die_err(image ? image : "standard input", r, &e);
 	if (bundle)
 		write_bundle_config(img, target, rootfs);
-	tell(&stats);
+	cli_apply_tell(&stats);
 }
 
 /* In the child: the layers, and the list of them for mount. */
@@ -351,13 +241,14 @@ static void fill_store(int store, const char *path, enum apply_form form)
 				buf_addc(&list, '\\');
 			buf_addc(&list, *c);
 		}
-		buf_addf(&list, "/%s/%s", form == APPLY_OVERLAY_TRUSTED ? "trusted" : "user", names.v[i]);
+		buf_addf(&list, "/%s/%s", form == APPLY_OVERLAY_TRUSTED ? "trusted" : "user",
+			 names.v[i]);
 	}
 	buf_addc(&list, '\n');
 	r = fd_write_all(STDOUT_FILENO, list.p, list.n);
 	if (r < 0)
 		die_err("standard output", r, NULL);
-	tell(&stats);
+	cli_apply_tell(&stats);
 }
 
 static int open_store(char **path, enum apply_form *form)
@@ -380,24 +271,14 @@ static int open_store(char **path, enum apply_form *form)
 	return store;
 }
 
-/* Returns in the child; the parent waits, and on failure undoes and ends as the child did. True in the parent on success. */
-static bool guarded(struct staging *s, int store)
+static void undo_tree(void *arg)
 {
-	int status = 0, signo = 0;
-	int r = guard_fork(&status, &signo);
-	if (r == 1)
-		return false;
-	if (r == 0 && !signo && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return true;
-	if (s)
-		staging_discard(s);
-	else
-		layers_clean(store);
-	if (r < 0)
-		die_err("fork", r, NULL);
-	if (!signo && WIFEXITED(status))
-		exit(WEXITSTATUS(status));
-	end_by_signal(signo ? signo : WTERMSIG(status));
+	staging_discard(arg);
+}
+
+static void undo_store(void *arg)
+{
+	layers_clean(*(int *)arg);
 }
 
 static void unpack_tree(void)
@@ -407,7 +288,7 @@ static void unpack_tree(void)
 	int r = staging_open(dir, &s, &e);
 	if (r < 0)
 		die_err(NULL, r, &e);
-	if (!guarded(&s, -1)) {
+	if (!cli_guarded(undo_tree, &s)) {
 		fill_tree(s.fd);
 		exit(0);
 	}
@@ -424,7 +305,7 @@ static void unpack_store(void)
 	_cleanup_(freep) char *path = NULL;
 	enum apply_form form;
 	int store = open_store(&path, &form);
-	if (!guarded(NULL, store)) {
+	if (!cli_guarded(undo_store, &store)) {
 		fill_store(store, path, form);
 		exit(0);
 	}

@@ -61,6 +61,28 @@ struct stream *cli_stdin(void);
 /* ---- IMAGE operand: "-" or NULL the standard input, a file that holds a stream, or a layout DIR, DIR:TAG, DIR@DIGEST -------- */
 void cli_image_open(const char *operand, const struct image_options *o, struct image **img);
 
+/* ---- layers applied to a tree: what applets that do so share ---------------------------------------------------------------------- */
+enum { /* for their tables of options */
+	CLI_APPLY_NO_SAME_OWNER = 0x6000,
+	CLI_APPLY_NO_XATTRS,
+	CLI_APPLY_NO_DEVICES,
+	CLI_APPLY_IGNORE_FAILED,
+	CLI_APPLY_MAX_SIZE,
+	CLI_APPLY_MAX_FILE_SIZE,
+	CLI_APPLY_MAX_ENTRIES,
+	CLI_APPLY_MAX_RATIO,
+	CLI_APPLY_MAX_DEPTH,
+	CLI_APPLY_MAX_NAME,
+	CLI_APPLY_MAX_ZSTD_WINDOW,
+};
+extern const struct apply_options cli_apply_defaults;
+bool cli_apply_option(int opt, const char *value, struct apply_options *o); /* false: it is none of them */
+void cli_apply_tell(const struct apply_stats *s); /* what was left out or changed */
+
+/* ---- guard: the work is done by a child (io.h, guard_fork) -------------------------------------------------------------------------- */
+/* False in the child. True in the parent when the child has succeeded; else it undoes, and ends as the child did. */
+bool cli_guarded(void (*undo)(void *arg), void *arg);
+
 /* ---- progress ------------------------------------------------------------------------------------------------------------------------------------------- */
 enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
 enum progress_mode cli_progress_mode(const char *value); /* dies with 64 */

@@ -1,4 +1,5 @@
-/* A process that waits for one that does the work, so that whatever ends the work can be cleaned up after. */
+/* A process that waits for one that does the work, so that whatever ends the work can be cleaned up
+ * after. */
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

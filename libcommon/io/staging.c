@@ -15,9 +15,9 @@
 #define STATX_ATTR_MOUNT_ROOT 0x2000
 #endif
 
-#define INSIDE ".ocibox-staging"
-#define ROOT "root"          /* inside the hidden directory: the tree */
-#define NAMES "names"        /* the names that are moved up, once the tree is whole */
+#define INSIDE	  ".ocibox-staging"
+#define ROOT	  "root"  /* inside the hidden directory: the tree */
+#define NAMES	  "names" /* the names that are moved up, once the tree is whole */
 #define NAMES_NEW "names.new"
 enum { LINKS_MAX = 40, LOCK_WAIT_MS = 300 };
 
@@ -51,7 +51,8 @@ static int holds_only(int dirfd, const char *but)
 		if (is_dot(e->d_name) || strcmp(e->d_name, but) == 0)
 			continue;
 		struct stat st;
-		if (strcmp(e->d_name, "lost+found") == 0 && fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		if (strcmp(e->d_name, "lost+found") == 0 &&
+		    fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISDIR(st.st_mode) && st.st_nlink == 2 && st.st_uid == 0)
 			continue;
 		return 0;
@@ -88,7 +89,8 @@ static bool is_mount_point(int dirfd, const struct stat *st)
 {
 	struct stat above;
 	struct statx sx;
-	if (fstatat(dirfd, "..", &above, 0) < 0 || above.st_dev != st->st_dev || same_file(&above, st))
+	if (fstatat(dirfd, "..", &above, 0) < 0 || above.st_dev != st->st_dev ||
+	    same_file(&above, st))
 		return true;
 	return statx(dirfd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx) == 0 &&
 	       (sx.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT & sx.stx_attributes);
@@ -102,7 +104,8 @@ static bool must_stay(int dirfd, int parent)
 		return true;
 	if (is_mount_point(dirfd, &dir) || (stat(".", &here) == 0 && same_file(&dir, &here)))
 		return true;
-	if ((above.st_mode & S_ISVTX) && geteuid() != 0 && dir.st_uid != geteuid() && above.st_uid != geteuid())
+	if ((above.st_mode & S_ISVTX) && geteuid() != 0 && dir.st_uid != geteuid() &&
+	    above.st_uid != geteuid())
 		return true;
 	/* A run that filled it was killed. */
 	return fstatat(dirfd, INSIDE, &here, AT_SYMLINK_NOFOLLOW) == 0;
@@ -113,7 +116,8 @@ static char *sibling_name(const char *name)
 	static const unsigned char key[16] = "ocibox staging";
 	if (strlen(name) < 200)
 		return xasprintf(".%s.ocibox", name);
-	return xasprintf(".%.150s-%016llx.ocibox", name, (unsigned long long)siphash(key, name, strlen(name)));
+	return xasprintf(".%.150s-%016llx.ocibox", name,
+			 (unsigned long long)siphash(key, name, strlen(name)));
 }
 
 static int busy(struct err *e, const char *path)
@@ -132,7 +136,8 @@ static int lock_soon(int fd)
 	return r;
 }
 
-/* Opens (makes) the hidden directory and locks it: ours alone, 0700, whatever the parent hands down. 1: gone meanwhile, try again. */
+/* Opens (makes) the hidden directory and locks it: ours alone, 0700, whatever the parent hands
+ * down. 1: gone meanwhile, try again. */
 static int open_hidden(struct staging *s, const char *path, struct err *e)
 {
 	struct stat st, now;
@@ -140,16 +145,20 @@ static int open_hidden(struct staging *s, const char *path, struct err *e)
 		return -errno;
 	s->lock = openat(s->holder, s->hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s->lock < 0)
-		return errno == ENOENT ? 1 : err_set(e, E_EXISTS, "%s is in the way: %s", quoted_str(s->hidden), err_word(-errno));
+		return errno == ENOENT ? 1
+				       : err_set(e, E_EXISTS, "%s is in the way: %s",
+						 quoted_str(s->hidden), err_word(-errno));
 	if (fstat(s->lock, &st) < 0)
 		return -errno;
 	/* Also what a run left that had given the root of the tree to its owner. */
-	if (st.st_uid != geteuid() && geteuid() == 0 && lock_soon(s->lock) == 0 && tree_remove(s->holder, s->hidden) == 0) {
+	if (st.st_uid != geteuid() && geteuid() == 0 && lock_soon(s->lock) == 0 &&
+	    tree_remove(s->holder, s->hidden) == 0) {
 		fd_close(steal_fd(&s->lock));
 		return 1;
 	}
 	if (st.st_uid != geteuid())
-		return err_set(e, E_EXISTS, "%s is in the way: it belongs to another user", quoted_str(s->hidden));
+		return err_set(e, E_EXISTS, "%s is in the way: it belongs to another user",
+			       quoted_str(s->hidden));
 	int r = lock_soon(s->lock);
 	if (r == -EWOULDBLOCK)
 		return busy(e, path);
@@ -201,7 +210,8 @@ static int start_hidden(struct staging *s, const char *path, struct err *e)
 	if (r == 0)
 		r = tree_empty(s->lock);
 	if (r < 0)
-		return err_set(e, r, "%s: cannot empty what an interrupted run left: %s", quoted_str(s->hidden), err_word(r));
+		return err_set(e, r, "%s: cannot empty what an interrupted run left: %s",
+			       quoted_str(s->hidden), err_word(r));
 	return 0;
 }
 
@@ -256,12 +266,14 @@ static int open_staging(const char *path, struct staging *s, struct err *e)
 			       dir == -ENOTDIR ? "it is there and no directory" : err_word(dir));
 	size_t slash = span_rfind(buf_span(&real), '/');
 	bool has_slash = slash != real.n;
-	_cleanup_(freep) char *name = span_dup(has_slash ? span_tail(buf_span(&real), slash + 1) : buf_span(&real));
+	_cleanup_(freep) char *name =
+		span_dup(has_slash ? span_tail(buf_span(&real), slash + 1) : buf_span(&real));
 	if (has_slash)
 		real.n = MAX(slash, (size_t)1);
 	int parent = dir_open(AT_FDCWD, has_slash ? buf_str(&real) : ".");
 	if (parent < 0 && dir < 0)
-		return err_set(e, parent, "%s: its parent directory: %s", quoted_str(path), err_word(parent));
+		return err_set(e, parent, "%s: its parent directory: %s", quoted_str(path),
+			       err_word(parent));
 	s->holder = parent;
 	bool stay = dir >= 0 && (parent < 0 || !*name || is_dot(name) || must_stay(dir, parent));
 	if (!stay && dir >= 0 && (r = holds_only(dir, "")) != 1)
@@ -271,7 +283,9 @@ static int open_staging(const char *path, struct staging *s, struct err *e)
 		s->name = steal_ptr(&name);
 		r = open_sibling(s, path, e);
 		if (!forbidden(r) || dir < 0 || (e && e->code))
-			return r < 0 ? err_set(e, r, "%s: cannot make a directory beside it: %s", quoted_str(path), err_word(r)) : r;
+			return r < 0 ? err_set(e, r, "%s: cannot make a directory beside it: %s",
+					       quoted_str(path), err_word(r))
+				     : r;
 		freep(&s->name);
 		freep(&s->hidden);
 		s->name = s->hidden = NULL;
@@ -284,7 +298,8 @@ static int open_staging(const char *path, struct staging *s, struct err *e)
 int staging_open(const char *path, struct staging *s, struct err *e)
 {
 	*s = (struct staging){ .fd = -1, .holder = -1, .lock = -1 };
-	int r = *path ? open_staging(path, s, e) : err_set(e, E_USAGE, "the name of the directory is empty");
+	int r = *path ? open_staging(path, s, e)
+		      : err_set(e, E_USAGE, "the name of the directory is empty");
 	if (r < 0)
 		staging_close(s);
 	return r;
@@ -303,7 +318,8 @@ void staging_close(struct staging *s)
 void staging_discard(struct staging *s)
 {
 	struct stat ours, there;
-	if (s->lock < 0 || fstat(s->lock, &ours) < 0 || fstatat(s->holder, s->hidden, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+	if (s->lock < 0 || fstat(s->lock, &ours) < 0 ||
+	    fstatat(s->holder, s->hidden, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    !same_file(&ours, &there))
 		return;
 	if (s->inside)
@@ -312,11 +328,13 @@ void staging_discard(struct staging *s)
 		unlinkat(s->holder, s->hidden, AT_REMOVEDIR);
 }
 
-/* ---- filled from inside: the names are written down, then moved up ---------------------------------------------------------- */
+/* ---- filled from inside: the names are written down, then moved up
+ * ---------------------------------------------------------- */
 
 static int write_names(const struct staging *s, bool sync)
 {
-	_cleanup_(fd_closep) int fd = openat(s->lock, NAMES_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	_cleanup_(fd_closep) int fd = openat(
+		s->lock, NAMES_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : open_list(s->fd);
 	if (!d)
 		return -errno;
@@ -346,7 +364,8 @@ static int write_names(const struct staging *s, bool sync)
 static int move_read_only(const struct staging *s, const char *name)
 {
 	struct stat st;
-	_cleanup_(fd_closep) int fd = openat(s->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_(fd_closep) int fd =
+		openat(s->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || fchmod(fd, (st.st_mode & 07777) | 0700) < 0)
 		return -EACCES;
 	int r = renameat(s->fd, name, s->holder, name) < 0 ? -errno : 0;
@@ -399,7 +418,8 @@ static void copy_attributes(int from, int to)
 	struct stat st, have;
 	if (fstat(from, &st) < 0 || fstat(to, &have) < 0)
 		return;
-	if ((st.st_uid == have.st_uid && st.st_gid == have.st_gid) || fchown(to, st.st_uid, st.st_gid) == 0)
+	if ((st.st_uid == have.st_uid && st.st_gid == have.st_gid) ||
+	    fchown(to, st.st_uid, st.st_gid) == 0)
 		fchmod(to, st.st_mode & 07777);
 	copy_xattrs(from, to);
 	futimens(to, (struct timespec[2]){ st.st_atim, st.st_mtim });
@@ -412,13 +432,16 @@ static int commit_inside(struct staging *s, bool sync, struct err *e)
 		return -errno;
 	int r = write_names(s, sync);
 	if (r == -EEXIST)
-		return err_set(e, E_EXISTS, "the tree holds %s, which is the name of our own directory", quoted_str(s->hidden));
+		return err_set(e, E_EXISTS,
+			       "the tree holds %s, which is the name of our own directory",
+			       quoted_str(s->hidden));
 	if (r == 0)
 		r = move_all(s);
 	if (r < 0)
 		return err_set(e, r, "moving the tree to its place: %s", err_word(r));
 	futimens(s->fd, (struct timespec[2]){ st.st_atim, st.st_mtim });
-	if (unlinkat(s->lock, ROOT, AT_REMOVEDIR) < 0 || unlinkat(s->lock, NAMES, 0) < 0 || unlinkat(s->holder, s->hidden, AT_REMOVEDIR) < 0)
+	if (unlinkat(s->lock, ROOT, AT_REMOVEDIR) < 0 || unlinkat(s->lock, NAMES, 0) < 0 ||
+	    unlinkat(s->holder, s->hidden, AT_REMOVEDIR) < 0)
 		return err_set(e, -errno, "removing the hidden directory: %s", err_word(-errno));
 	if (fstat(s->fd, &still) == 0)
 		copy_attributes(s->fd, s->holder);
@@ -434,7 +457,8 @@ int staging_commit(struct staging *s, bool sync, struct err *e)
 		r = commit_inside(s, sync, e);
 	else if (renameat(s->holder, s->hidden, s->holder, s->name) < 0)
 		r = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR
-			    ? err_set(e, E_EXISTS, "%s was filled by another meanwhile", quoted_str(s->name))
+			    ? err_set(e, E_EXISTS, "%s was filled by another meanwhile",
+				      quoted_str(s->name))
 			    : err_set(e, -errno, "%s: %s", quoted_str(s->name), err_word(-errno));
 	if (r == 0 && sync && fsync(s->holder) < 0)
 		r = err_set(e, -errno, "sync: %s", err_word(-errno));

@@ -6,7 +6,8 @@
 
 #include "libcommon/oci/apply.h"
 
-int apply_open(int rootfd, enum apply_form form, const struct apply_options *o, struct apply **out, struct err *e)
+int apply_open(int rootfd, enum apply_form form, const struct apply_options *o, struct apply **out,
+	       struct err *e)
 {
 	struct apply *a = xcalloc(1, sizeof(*a));
 	a->rootfd = rootfd;
@@ -29,7 +30,8 @@ int apply_open(int rootfd, enum apply_form form, const struct apply_options *o, 
 	return 0;
 }
 
-void apply_set_lowers(struct apply *a, const int *lowers, size_t n, int (*wait)(void *arg, struct err *e), void *arg)
+void apply_set_lowers(struct apply *a, const int *lowers, size_t n,
+		      int (*wait)(void *arg, struct err *e), void *arg)
 {
 	a->lowers = lowers;
 	a->lowers_n = n;
@@ -124,8 +126,9 @@ static int apply_entry(struct apply *a, const struct tar_entry *e, struct tar *t
 	if (a->o.stop && atomic_load_explicit(a->o.stop, memory_order_relaxed))
 		return -ECANCELED;
 	if (a->o.max_entries && a->st.entries >= a->o.max_entries)
-		return err_set(a->e, E_TOOBIG, "%s: the image has more than %llu entries (--max-entries)", quoted(e->name),
-			       (unsigned long long)a->o.max_entries);
+		return err_set(a->e, E_TOOBIG,
+			       "%s: the image has more than %llu entries (--max-entries)",
+			       quoted(e->name), (unsigned long long)a->o.max_entries);
 	a->st.entries++;
 	a->implied_mtime = e->mtime;
 	int r = apply_name(a, e->name);
@@ -157,7 +160,8 @@ static int apply_tar(struct apply *a, struct stream *src)
 	return r < 0 ? r : drained;
 }
 
-static int check_diff_id(struct apply *a, struct stream *hashed, const struct digest *want, struct digest *seen)
+static int check_diff_id(struct apply *a, struct stream *hashed, const struct digest *want,
+			 struct digest *seen)
 {
 	char wanted[DIGEST_TEXT_MAX], got[DIGEST_TEXT_MAX];
 	struct digest d = { .alg = want ? want->alg : HASH_SHA256 };
@@ -168,16 +172,19 @@ static int check_diff_id(struct apply *a, struct stream *hashed, const struct di
 	if (seen)
 		*seen = d;
 	if (want && !digest_eq(&d, want))
-		return err_set(a->e, E_DIGEST, "the uncompressed layer hashes to %s, its diff_id is %s", digest_text(&d, got),
-			       digest_text(want, wanted));
+		return err_set(a->e, E_DIGEST,
+			       "the uncompressed layer hashes to %s, its diff_id is %s",
+			       digest_text(&d, got), digest_text(want, wanted));
 	return 0;
 }
 
-int apply_layer(struct apply *a, struct stream *blob, enum compression c, const struct digest *diff_id, struct digest *seen)
+int apply_layer(struct apply *a, struct stream *blob, enum compression c,
+		const struct digest *diff_id, struct digest *seen)
 {
 	bool threads = !a->o.one_thread;
 	_cleanup_(stream_closep) struct stream *s = blob;
-	/* Hashing the blob, inflating, and hashing and writing what comes out each have a thread. */
+	/* Hashing the blob, inflating, and hashing and writing what comes out each have a thread.
+	 */
 	if (threads && c != COMPRESSION_NONE)
 		s = stream_readahead(s, 0);
 	s = stream_decompress(s, c, &a->o.decompress, a->e);
@@ -188,7 +195,8 @@ int apply_layer(struct apply *a, struct stream *blob, enum compression c, const 
 	if (r == 0)
 		r = check_diff_id(a, s, diff_id, seen);
 	/* What is wrong with the blob matters, not where in the archive it showed. */
-	if (r < 0 && r == stream_error(s) && (r == E_DIGEST || r == E_SIZE) && span_starts(span_str(a->e->text), "tar: ")) {
+	if (r < 0 && r == stream_error(s) && (r == E_DIGEST || r == E_SIZE) &&
+	    span_starts(span_str(a->e->text), "tar: ")) {
 		err_clear(a->e);
 		err_set(a->e, r, "%s", err_word(r));
 	}

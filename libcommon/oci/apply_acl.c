@@ -1,8 +1,9 @@
 /*
- * POSIX ACLs as star and GNU tar write them (SCHILY.acl.*, text) into the kernel's form (linux/posix_acl_xattr.h).
+ * POSIX ACLs as star and GNU tar write them (SCHILY.acl.*, text) into the kernel's form
+ * (linux/posix_acl_xattr.h).
  *
- * "user::rwx,user:lisa:r-x:1001,group::r-x,mask::r-x,other::---": the number behind an entry, where it has one, is the id; else the name is a number,
- * or it is looked up in the tree.
+ * "user::rwx,user:lisa:r-x:1001,group::r-x,mask::r-x,other::---": the number behind an entry, where
+ * it has one, is the id; else the name is a number, or it is looked up in the tree.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,14 @@
 #include "libcommon/oci.h"
 #include "libcommon/oci/apply.h"
 
-enum { TAG_USER_OBJ = 1, TAG_USER = 2, TAG_GROUP_OBJ = 4, TAG_GROUP = 8, TAG_MASK = 16, TAG_OTHER = 32 };
+enum {
+	TAG_USER_OBJ = 1,
+	TAG_USER = 2,
+	TAG_GROUP_OBJ = 4,
+	TAG_GROUP = 8,
+	TAG_MASK = 16,
+	TAG_OTHER = 32
+};
 enum { ACL_MAX = 8000 }; /* entries that fit an xattr of 64 KiB */
 
 struct acl_entry {
@@ -55,7 +63,9 @@ static int look_up(int rootfd, bool group, struct span who, uint32_t *id, struct
 	int r = user_lookup(rootfd, spec, &u, &ignored);
 	*id = group ? u.gid : u.uid;
 	user_release(&u);
-	return r < 0 ? err_set(e, E_UNSUPPORTED, "no %s %s in the tree", group ? "group" : "user", quoted(who)) : 0;
+	return r < 0 ? err_set(e, E_UNSUPPORTED, "no %s %s in the tree", group ? "group" : "user",
+			       quoted(who))
+		     : 0;
 }
 
 static int parse_entry(int rootfd, struct span text, struct acl_entry *out, struct err *e)
@@ -77,7 +87,9 @@ static int parse_entry(int rootfd, struct span text, struct acl_entry *out, stru
 		return err_set(e, E_FORMAT, "malformed entry %s", quoted(text));
 	out->id = UINT32_MAX;
 	if (user || group)
-		out->tag = user ? (f[1].n ? TAG_USER : TAG_USER_OBJ) : f[1].n ? TAG_GROUP : TAG_GROUP_OBJ;
+		out->tag = user	    ? (f[1].n ? TAG_USER : TAG_USER_OBJ)
+			   : f[1].n ? TAG_GROUP
+				    : TAG_GROUP_OBJ;
 	else if (is_tag(f[0], "mask"))
 		out->tag = TAG_MASK;
 	else if (is_tag(f[0], "other"))
@@ -86,7 +98,8 @@ static int parse_entry(int rootfd, struct span text, struct acl_entry *out, stru
 		return err_set(e, E_FORMAT, "malformed entry %s", quoted(text));
 	if (!f[1].n)
 		return 0;
-	if (num_u64(n > 3 ? span_trim(f[3]) : f[1], UINT32_MAX - 1, &id) == 0 || num_u64(f[1], UINT32_MAX - 1, &id) == 0) {
+	if (num_u64(n > 3 ? span_trim(f[3]) : f[1], UINT32_MAX - 1, &id) == 0 ||
+	    num_u64(f[1], UINT32_MAX - 1, &id) == 0) {
 		out->id = (uint32_t)id;
 		return 0;
 	}

@@ -7,7 +7,8 @@
 
 #include "libcommon/oci/apply.h"
 
-/* Followed by path_n bytes of path, value_n bytes of ACL, and the length of the whole, for reading backwards. */
+/* Followed by path_n bytes of path, value_n bytes of ACL, and the length of the whole, for reading
+ * backwards. */
 struct dir_record {
 	uint64_t ino;
 	int64_t sec;
@@ -19,7 +20,8 @@ struct dir_record {
 };
 enum { VALUE_MAX = 64 * 1024 };
 
-static int add_record(struct apply *a, const struct dir_record *rec, struct span path, struct span value)
+static int add_record(struct apply *a, const struct dir_record *rec, struct span path,
+		      struct span value)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	unsigned char small[sizeof(*rec) + 512 + 4];
@@ -70,7 +72,8 @@ int apply_note_acl(struct apply *a, ino_t ino, struct span value)
 	return r < 0 ? apply_fail(a, r, "cannot note its default ACL") : 0;
 }
 
-/* ---- a directory's entry ------------------------------------------------------------------------------------------- */
+/* ---- a directory's entry
+ * ------------------------------------------------------------------------------------------- */
 
 /* Makes it, or finds it there; *found. What is no directory gives way; *replaced. */
 static int make_dir(struct apply *a, const char *base, uint32_t mode, bool *found, bool *replaced)
@@ -90,18 +93,24 @@ static int make_dir(struct apply *a, const char *base, uint32_t mode, bool *foun
 	if (r < 0)
 		return r;
 	*replaced = true;
-	return mkdirat(a->parent->fd, base, mode) < 0 ? apply_fail_errno(a, "cannot make the directory") : 0;
+	return mkdirat(a->parent->fd, base, mode) < 0
+		       ? apply_fail_errno(a, "cannot make the directory")
+		       : 0;
 }
 
-static int dir_meta(struct apply *a, const struct node *n, const struct tar_entry *e, const struct stat *st, bool found)
+static int dir_meta(struct apply *a, const struct node *n, const struct tar_entry *e,
+		    const struct stat *st, bool found)
 {
 	uint32_t want = apply_mode(a, e), lent = a->o.defer_modes ? want | 0700 : want;
 	bool chown = a->o.same_owner && (e->uid != st->st_uid || e->gid != st->st_gid);
-	struct dir_note note = { .ino = st->st_ino, .mtime = e->mtime, .mode = want, .mode_last = lent != want };
+	struct dir_note note = {
+		.ino = st->st_ino, .mtime = e->mtime, .mode = want, .mode_last = lent != want
+	};
 	int r = found ? apply_clear_xattrs(a, n->fd, e) : 0;
 	if (r == 0 && chown)
 		r = apply_owner(a, n, e->uid, e->gid);
-	if (r == 0 && ((st->st_mode & 07777) != lent || (chown && (lent & 06000))) && fchmod(n->fd, lent) < 0)
+	if (r == 0 && ((st->st_mode & 07777) != lent || (chown && (lent & 06000))) &&
+	    fchmod(n->fd, lent) < 0)
 		r = apply_fail_errno(a, "cannot set its mode");
 	if (r == 0) {
 		r = apply_note_dir(a, buf_span(&a->path), &note);
@@ -115,10 +124,12 @@ int apply_put_dir(struct apply *a, const struct tar_entry *e)
 {
 	const char *base = apply_base(a);
 	bool found = false, replaced = false;
-	int r = make_dir(a, base, (e->mode & 01777) | (a->o.defer_modes ? 0700 : 0), &found, &replaced);
+	int r = make_dir(a, base, (e->mode & 01777) | (a->o.defer_modes ? 0700 : 0), &found,
+			 &replaced);
 	if (r < 0)
 		return r;
-	_cleanup_(fd_closep) int fd = openat(a->parent->fd, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_(fd_closep) int fd =
+		openat(a->parent->fd, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return apply_fail_errno(a, "cannot open the directory");
@@ -148,11 +159,14 @@ int apply_put_root(struct apply *a, const struct tar_entry *e)
 	a->root_gid = a->o.same_owner ? (gid_t)e->gid : a->egid;
 	int r = apply_clear_xattrs(a, a->rootfd, e);
 	if (r == 0)
-		r = apply_note_dir(a, span_of("", 0), &(struct dir_note){ .ino = st.st_ino, .mtime = e->mtime });
+		r = apply_note_dir(a, span_of("", 0),
+				   &(struct dir_note){ .ino = st.st_ino, .mtime = e->mtime });
 	return r < 0 ? r : apply_xattrs(a, &(struct node){ .fd = a->rootfd }, e, true);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------------- */
+/* ---- the end
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 struct replay {
 	struct set64 acls;  /* directories that got a default ACL */
@@ -182,7 +196,8 @@ static int read_record(struct replay *rp, uint64_t at, struct dir_record *rec)
 	buf_reserve(&rp->value, rec->value_n);
 	r = spill_view_read(&rp->view, at + sizeof(*rec), rp->path.p, rec->path_n);
 	if (r == 0 && rec->value_n)
-		r = spill_view_read(&rp->view, at + sizeof(*rec) + rec->path_n, rp->value.p, rec->value_n);
+		r = spill_view_read(&rp->view, at + sizeof(*rec) + rec->path_n, rp->value.p,
+				    rec->value_n);
 	rp->path.n = rec->path_n;
 	rp->value.n = rec->value_n;
 	return r;
@@ -192,7 +207,8 @@ static int read_record(struct replay *rp, uint64_t at, struct dir_record *rec)
 static int open_recorded(struct apply *a, const struct dir_record *rec, struct replay *rp)
 {
 	struct stat st;
-	_cleanup_(fd_closep) int fd = walk_open(a->rootfd, rec->path_n ? buf_str(&rp->path) : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	_cleanup_(fd_closep) int fd = walk_open(a->rootfd, rec->path_n ? buf_str(&rp->path) : ".",
+						O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != rec->ino)
 		return -1;
 	return steal_fd(&fd);
@@ -212,7 +228,8 @@ static int replay_acl(struct apply *a, struct replay *rp, int fd, uint64_t ino)
 	int r = -errno;
 	buf_clear(&a->path);
 	buf_add_span(&a->path, buf_span(&rp->path));
-	return apply_acl_failed(a, &(struct node){ .fd = fd }, r, buf_span(&rp->value), "system.posix_acl_default");
+	return apply_acl_failed(a, &(struct node){ .fd = fd }, r, buf_span(&rp->value),
+				"system.posix_acl_default");
 }
 
 static int replay_one(struct apply *a, struct replay *rp, const struct dir_record *rec)
@@ -223,7 +240,8 @@ static int replay_one(struct apply *a, struct replay *rp, const struct dir_recor
 	if (rec->is_acl)
 		return replay_acl(a, rp, fd, rec->ino);
 	/* The entry of an upper layer says all anew. */
-	if (set64_has(&rp->acls, rec->ino) && fremovexattr(fd, "system.posix_acl_default") < 0 && errno != ENODATA)
+	if (set64_has(&rp->acls, rec->ino) && fremovexattr(fd, "system.posix_acl_default") < 0 &&
+	    errno != ENODATA)
 		return replay_fail(a, rp, "cannot remove the default ACL of the layer below");
 	struct timespec ts = { .tv_sec = (time_t)rec->sec, .tv_nsec = rec->nsec };
 	if (futimens(fd, (struct timespec[2]){ ts, ts }) < 0)
@@ -245,7 +263,8 @@ static int replay_forward(struct apply *a, struct replay *rp)
 	return 0;
 }
 
-/* Modes that were lent more, from the last to the first: children before their parents, the last word of each directory counts. */
+/* Modes that were lent more, from the last to the first: children before their parents, the last
+ * word of each directory counts. */
 static int replay_modes(struct apply *a, struct replay *rp)
 {
 	struct dir_record rec;

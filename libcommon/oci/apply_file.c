@@ -9,13 +9,15 @@
 
 enum { HOLE = 64 * 1024 };
 
-static unsigned char zeros[HOLE]; /* never written; not const, so that the binary does not hold them */
+static unsigned char
+	zeros[HOLE]; /* never written; not const, so that the binary does not hold them */
 
-/* What a file gets, besides the position: written bytes not yet on disk and zeros that may become a hole. */
+/* What a file gets, besides the position: written bytes not yet on disk and zeros that may become a
+ * hole. */
 struct copy {
 	int fd;
-	uint64_t at;   /* position in the file */
-	size_t pend;   /* zeros before at, from the last multiple of HOLE on, not written */
+	uint64_t at; /* position in the file */
+	size_t pend; /* zeros before at, from the last multiple of HOLE on, not written */
 	bool hole_last;
 };
 
@@ -30,7 +32,8 @@ static bool all_zero(const unsigned char *p, size_t n)
 	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
-/* Passes one window on; bytes between from and the first candidate for a hole go out in one write. */
+/* Passes one window on; bytes between from and the first candidate for a hole go out in one write.
+ */
 static int feed(struct copy *c, struct span w)
 {
 	size_t from = 0, i = 0;
@@ -102,10 +105,12 @@ static mode_t lent_mode(const struct apply *a, const struct file_job *j)
 int file_create(const struct apply *a, const struct file_job *j, bool *chown_failed)
 {
 	_cleanup_(fd_closep) int fd =
-		openat(j->parent->fd, j->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, lent_mode(a, j));
+		openat(j->parent->fd, j->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		       lent_mode(a, j));
 	if (fd < 0)
 		return -errno;
-	if (a->o.same_owner && (j->uid != a->euid || j->gid != a->egid || !j->parent->own_gid) && fchown(fd, j->uid, j->gid) < 0) {
+	if (a->o.same_owner && (j->uid != a->euid || j->gid != a->egid || !j->parent->own_gid) &&
+	    fchown(fd, j->uid, j->gid) < 0) {
 		if (!a->o.ignore_owner)
 			return -errno;
 		*chown_failed = true;
@@ -140,7 +145,8 @@ int apply_make_room(struct apply *a, const char *name)
 	if (S_ISDIR(st.st_mode)) {
 		r = tree_remove(a->parent->fd, name);
 		if (r < 0)
-			return err_set(a->e, r, "%s: cannot remove what was there: %s", quoted(buf_span(&a->path)), err_word(r));
+			return err_set(a->e, r, "%s: cannot remove what was there: %s",
+				       quoted(buf_span(&a->path)), err_word(r));
 		return 0;
 	}
 	if (unlinkat(a->parent->fd, name, 0) < 0 && errno != ENOENT)
@@ -151,8 +157,9 @@ int apply_make_room(struct apply *a, const char *name)
 static int check_budget(struct apply *a, const struct tar_entry *e)
 {
 	if (a->o.max_total && e->size > a->o.max_total - MIN(a->o.max_total, a->st.bytes))
-		return err_set(a->e, E_TOOBIG, "%s: the image unpacks to more than %llu bytes (--max-size)", quoted(buf_span(&a->path)),
-			       (unsigned long long)a->o.max_total);
+		return err_set(a->e, E_TOOBIG,
+			       "%s: the image unpacks to more than %llu bytes (--max-size)",
+			       quoted(buf_span(&a->path)), (unsigned long long)a->o.max_total);
 	a->st.bytes += e->size;
 	return 0;
 }
@@ -172,13 +179,16 @@ static int create_or_replace(struct apply *a, struct file_job *j)
 		j->mode &= 01777;
 	}
 	if (fd == -EINVAL && a->o.same_owner)
-		return err_set(a->e, fd, "%s: cannot give it to %u:%u: no such ids here (--no-same-owner, --ignore-failed=owner)",
-			       quoted(buf_span(&a->path)), j->uid, j->gid);
+		return err_set(
+			a->e, fd,
+			"%s: cannot give it to %u:%u: no such ids here (--no-same-owner, --ignore-failed=owner)",
+			quoted(buf_span(&a->path)), j->uid, j->gid);
 	return fd < 0 ? apply_fail(a, fd, NULL) : fd;
 }
 
 /* User xattrs need the right to write, which a plain owner may not have by the file's own mode. */
-static int file_xattrs(struct apply *a, const struct node *n, const struct tar_entry *e, mode_t mode)
+static int file_xattrs(struct apply *a, const struct node *n, const struct tar_entry *e,
+		       mode_t mode)
 {
 	bool lend = a->o.defer_modes && (mode & 0600) != 0600;
 	if (!a->o.xattrs || !(e->xattrs_n + e->acls_n))
@@ -212,7 +222,9 @@ int apply_put_file(struct apply *a, const struct tar_entry *e, struct tar *t)
 	struct stream *data = tar_data(t);
 	r = e->size ? file_copy(fd, data, e->size, a->o.sparse) : 0;
 	if (r < 0)
-		return stream_error(data) ? r : err_set(a->e, r, "%s: cannot write: %s", quoted(buf_span(&a->path)), err_word(r));
+		return stream_error(data) ? r
+					  : err_set(a->e, r, "%s: cannot write: %s",
+						    quoted(buf_span(&a->path)), err_word(r));
 	r = file_seal(a, &job, fd, false);
 	if (r < 0)
 		return apply_fail(a, r, "cannot set its mode");
@@ -265,13 +277,16 @@ int apply_put_symlink(struct apply *a, const struct tar_entry *e)
 
 static int link_fail(struct apply *a, const struct tar_entry *e, int code, const char *why)
 {
-	return err_set(a->e, code, "%s: hard link to %s: %s", quoted(buf_span(&a->path)), quoted(e->link), why ? why : err_word(code));
+	return err_set(a->e, code, "%s: hard link to %s: %s", quoted(buf_span(&a->path)),
+		       quoted(e->link), why ? why : err_word(code));
 }
 
-static int check_target(struct apply *a, const struct tar_entry *e, const struct target *t, struct stat *st)
+static int check_target(struct apply *a, const struct tar_entry *e, const struct target *t,
+			struct stat *st)
 {
 	if (fstatat(t->fd, t->name, st, AT_SYMLINK_NOFOLLOW) < 0)
-		return link_fail(a, e, E_FORMAT, errno == ENOENT ? "there is no such file" : err_word(-errno));
+		return link_fail(a, e, E_FORMAT,
+				 errno == ENOENT ? "there is no such file" : err_word(-errno));
 	if (S_ISDIR(st->st_mode))
 		return link_fail(a, e, E_UNSAFE_PATH, "it is a directory");
 	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
@@ -291,7 +306,8 @@ static int put_link(struct apply *a, const struct tar_entry *e, const struct tar
 		return apply_mark(a, base);
 	if (errno != EEXIST)
 		return link_fail(a, e, -errno, NULL);
-	if (fstatat(a->parent->fd, base, &here, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == target.st_ino && here.st_dev == target.st_dev)
+	if (fstatat(a->parent->fd, base, &here, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    here.st_ino == target.st_ino && here.st_dev == target.st_dev)
 		return apply_mark(a, base);
 	r = apply_make_room(a, base);
 	if (r == 0 && linkat(t->fd, t->name, a->parent->fd, base, 0) < 0)
@@ -333,7 +349,8 @@ int apply_put_node(struct apply *a, const struct tar_entry *e)
 	mode_t kind = e->type == TAR_FIFO ? S_IFIFO : e->type == TAR_CHAR ? S_IFCHR : S_IFBLK;
 	dev_t dev = e->type == TAR_FIFO ? 0 : makedev(e->dev_major, e->dev_minor);
 	if (node_left_out(a, e))
-		return a->form == APPLY_MERGED ? apply_make_room(a, n.name) : overlay_whiteout(a, n.name);
+		return a->form == APPLY_MERGED ? apply_make_room(a, n.name)
+					       : overlay_whiteout(a, n.name);
 	int r = mknodat(n.dirfd, n.name, kind | (e->mode & 0777), dev) < 0 ? -errno : 0;
 	if (r == -EEXIST) {
 		r = apply_make_room(a, n.name);
@@ -346,8 +363,10 @@ int apply_put_node(struct apply *a, const struct tar_entry *e)
 		return 0;
 	}
 	if (r < 0)
-		return err_set(a->e, r, "%s: cannot make the device node: %s (--no-devices, --ignore-failed=device)",
-			       quoted(buf_span(&a->path)), err_word(r));
+		return err_set(
+			a->e, r,
+			"%s: cannot make the device node: %s (--no-devices, --ignore-failed=device)",
+			quoted(buf_span(&a->path)), err_word(r));
 	r = name_meta(a, &n, e);
 	return r == 0 ? apply_mark(a, n.name) : r;
 }

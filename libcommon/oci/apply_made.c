@@ -1,5 +1,6 @@
 /*
- * Bookkeeping of bounded memory: bytes that spill to a file without a name, and the set of names that one layer made.
+ * Bookkeeping of bounded memory: bytes that spill to a file without a name, and the set of names
+ * that one layer made.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +123,8 @@ static int spill_recent(struct made *m, int dirfd)
 	qsort(s->v, n, sizeof(s->v[0]), by_value);
 	int r = 0;
 	for (size_t at = 0; at < n && r == 0; at += SPILL_BUFFER / 8)
-		r = spill_add(&m->runs, dirfd, s->v + at, MIN(n - at, (size_t)SPILL_BUFFER / 8) * 8);
+		r = spill_add(&m->runs, dirfd, s->v + at,
+			      MIN(n - at, (size_t)SPILL_BUFFER / 8) * 8);
 	if (r == 0)
 		r = spill_flush(&m->runs);
 	m->run_end[m->runs_n++] = spill_size(&m->runs) / 8;

@@ -39,8 +39,9 @@ uint32_t apply_mode(struct apply *a, const struct tar_entry *e)
 
 int apply_owner(struct apply *a, const struct node *n, uint64_t uid, uint64_t gid)
 {
-	int r = n->fd >= 0 ? fchown(n->fd, (uid_t)uid, (gid_t)gid)
-			   : fchownat(n->dirfd, n->name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW);
+	int r = n->fd >= 0
+			? fchown(n->fd, (uid_t)uid, (gid_t)gid)
+			: fchownat(n->dirfd, n->name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW);
 	if (r == 0)
 		return 0;
 	if (a->o.ignore_owner) {
@@ -48,9 +49,11 @@ int apply_owner(struct apply *a, const struct node *n, uint64_t uid, uint64_t gi
 		return 0;
 	}
 	r = -errno;
-	return err_set(a->e, r, "%s: cannot give it to %llu:%llu: %s (--no-same-owner, --ignore-failed=owner)",
-		       quoted(buf_span(&a->path)), (unsigned long long)uid, (unsigned long long)gid,
-		       r == -EINVAL ? "that id has no mapping in this user namespace" : err_word(r));
+	return err_set(
+		a->e, r,
+		"%s: cannot give it to %llu:%llu: %s (--no-same-owner, --ignore-failed=owner)",
+		quoted(buf_span(&a->path)), (unsigned long long)uid, (unsigned long long)gid,
+		r == -EINVAL ? "that id has no mapping in this user namespace" : err_word(r));
 }
 
 void apply_timespec(const struct tar_entry *e, struct timespec ts[2])
@@ -64,7 +67,8 @@ int apply_times(struct apply *a, const struct node *n, const struct tar_entry *e
 {
 	struct timespec ts[2];
 	apply_timespec(e, ts);
-	int r = n->fd >= 0 ? futimens(n->fd, ts) : utimensat(n->dirfd, n->name, ts, AT_SYMLINK_NOFOLLOW);
+	int r = n->fd >= 0 ? futimens(n->fd, ts)
+			   : utimensat(n->dirfd, n->name, ts, AT_SYMLINK_NOFOLLOW);
 	return r < 0 ? apply_fail_errno(a, "cannot set its time") : 0;
 }
 
@@ -77,8 +81,10 @@ struct xattr_args {
 /* Of a symlink or device node: without /proc only from the directory that holds it. */
 static int xattr_set_by_name(const struct node *n, const char *name, struct span value)
 {
-	struct xattr_args args = { .value = (uint64_t)(uintptr_t)value.p, .size = (uint32_t)value.n };
-	if (syscall(SYS_setxattrat, n->dirfd, n->name, AT_SYMLINK_NOFOLLOW, name, &args, sizeof(args)) == 0)
+	struct xattr_args args = { .value = (uint64_t)(uintptr_t)value.p,
+				   .size = (uint32_t)value.n };
+	if (syscall(SYS_setxattrat, n->dirfd, n->name, AT_SYMLINK_NOFOLLOW, name, &args,
+		    sizeof(args)) == 0)
 		return 0;
 	if (errno != ENOSYS && errno != EPERM)
 		return -errno;
@@ -86,7 +92,10 @@ static int xattr_set_by_name(const struct node *n, const char *name, struct span
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	pthread_mutex_lock(&lock);
 	_cleanup_(fd_closep) int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int r = before < 0 || fchdir(n->dirfd) < 0 || lsetxattr(n->name, name, value.p, value.n, 0) < 0 ? -errno : 0;
+	int r = before < 0 || fchdir(n->dirfd) < 0 ||
+				lsetxattr(n->name, name, value.p, value.n, 0) < 0
+			? -errno
+			: 0;
 	if (before >= 0 && fchdir(before) < 0 && r == 0)
 		r = -errno;
 	pthread_mutex_unlock(&lock);
@@ -106,8 +115,8 @@ static bool is_overlays_own(struct span name)
 }
 
 /*
- * A file capability as it stands in an image: version 2, or 3, whose user namespace is that of whoever made the image: it becomes 2, and
- * the kernel makes it one of our namespace.
+ * A file capability as it stands in an image: version 2, or 3, whose user namespace is that of
+ * whoever made the image: it becomes 2, and the kernel makes it one of our namespace.
  */
 static int capability_value(struct span in, unsigned char out[20], struct span *value)
 {
@@ -127,9 +136,11 @@ static int xattr_failed(struct apply *a, int r, struct span name)
 		apply_count(a, &a->st.xattrs_failed);
 		return 0;
 	}
-	const char *why = r == -EOPNOTSUPP ? "the file system has none of the kind" : r == E_FORMAT ? "malformed value" : err_word(r);
-	return err_set(a->e, r, "%s: cannot set %s: %s (--no-xattrs, --ignore-failed=xattr)", quoted(buf_span(&a->path)), quoted(name),
-		       why);
+	const char *why = r == -EOPNOTSUPP ? "the file system has none of the kind"
+			  : r == E_FORMAT  ? "malformed value"
+					   : err_word(r);
+	return err_set(a->e, r, "%s: cannot set %s: %s (--no-xattrs, --ignore-failed=xattr)",
+		       quoted(buf_span(&a->path)), quoted(name), why);
 }
 
 /* The permissions that an ACL's entry of that tag gives; 7 where there is none. */
@@ -141,18 +152,23 @@ static unsigned acl_perm(struct span acl, unsigned tag)
 	return 7;
 }
 
-int apply_acl_failed(struct apply *a, const struct node *n, int r, struct span acl, const char *name)
+int apply_acl_failed(struct apply *a, const struct node *n, int r, struct span acl,
+		     const char *name)
 {
 	enum { TAG_GROUP_OBJ = 4 };
 	struct stat st;
 	if (r != -EINVAL || a->o.same_owner)
 		return xattr_failed(a, r, span_str(name));
-	/* Ids that do not exist where all is the caller's: left out as owners are, and the group gets no more than it had. */
+	/* Ids that do not exist where all is the caller's: left out as owners are, and the group
+	 * gets no more than it had. */
 	apply_count(a, &a->st.xattrs_failed);
 	unsigned group = acl_perm(acl, TAG_GROUP_OBJ);
-	if (strcmp(name, "system.posix_acl_access") != 0 || n->fd < 0 || fstat(n->fd, &st) < 0 || !(st.st_mode & 070 & ~(group << 3)))
+	if (strcmp(name, "system.posix_acl_access") != 0 || n->fd < 0 || fstat(n->fd, &st) < 0 ||
+	    !(st.st_mode & 070 & ~(group << 3)))
 		return 0;
-	return fchmod(n->fd, st.st_mode & 07777 & ~(070 & ~(group << 3))) < 0 ? apply_fail_errno(a, "cannot set its mode") : 0;
+	return fchmod(n->fd, st.st_mode & 07777 & ~(070 & ~(group << 3))) < 0
+		       ? apply_fail_errno(a, "cannot set its mode")
+		       : 0;
 }
 
 static int put_xattr(struct apply *a, const struct node *n, const struct tar_xattr *x)
@@ -196,8 +212,8 @@ static int put_acl(struct apply *a, const struct node *n, const struct tar_xattr
 		return 0;
 	}
 	if (r < 0)
-		return err_set(a->e, r, "%s: ACL %s: %s (--no-xattrs, --ignore-failed=xattr)", quoted(buf_span(&a->path)), quoted(x->value),
-			       why.text);
+		return err_set(a->e, r, "%s: ACL %s: %s (--no-xattrs, --ignore-failed=xattr)",
+			       quoted(buf_span(&a->path)), quoted(x->value), why.text);
 	if (dflt && !dir)
 		return xattr_failed(a, E_FORMAT, x->name);
 	if (dflt)

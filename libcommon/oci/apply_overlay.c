@@ -1,8 +1,6 @@
 /*
- * Layers as overlayfs wants them: one directory a layer, whiteouts as character devices 0:0, opaque directories by an xattr.
- *
- * What such a directory must hold depends on what is seen below it. A name is therefore looked up through this layer and the layers below as the
- * kernel will merge them: topmost first, ended by whiteouts, opaque directories and what is no directory.
+ * Layers as overlayfs wants them: one directory a layer, whiteouts as character devices 0:0, opaque
+ * directories by an xattr. What such a directory must hold depends on what is seen below it.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,259 +14,16 @@
 
 #include "libcommon/oci/apply.h"
 
-enum { LINKS_MAX = 40, XATTR_MAX = 64 * 1024 };
-
-/* One merged directory: its parts, this layer's first; -1 where a layer has none or it is hidden. */
-struct view {
-	struct apply *a;
-	int *fd;
-	size_t n;
-	struct buf canon; /* its path without links */
-	unsigned links;
-};
-
-bool apply_is_whiteout(const struct stat *st)
-{
-	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
-}
-
-static const char *opaque_name(const struct apply *a)
-{
-	return a->form == APPLY_OVERLAY_TRUSTED ? "trusted.overlay.opaque" : "user.overlay.opaque";
-}
-
-static bool is_opaque(const struct apply *a, int fd)
-{
-	char v[4];
-	return fgetxattr(fd, opaque_name(a), v, sizeof(v)) == 1 && v[0] == 'y';
-}
-
-static void view_clear(struct view *v)
-{
-	for (size_t i = 0; i < v->n; i++)
-		fd_close(v->fd[i]);
-}
-
-static void view_release(struct view *v)
-{
-	view_clear(v);
-	free(v->fd);
-	buf_release(&v->canon);
-}
-
-static int view_root(struct view *v)
-{
-	view_clear(v);
-	buf_clear(&v->canon);
-	for (size_t i = 0; i < v->n; i++) {
-		v->fd[i] = fcntl(i ? v->a->lowers[i - 1] : v->a->rootfd, F_DUPFD_CLOEXEC, 3);
-		if (v->fd[i] < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-static int view_open(struct view *v, struct apply *a)
-{
-	int r = a->lowers_n && a->lowers_wait ? a->lowers_wait(a->lowers_arg, a->e) : 0;
-	if (r < 0)
-		return r;
-	*v = (struct view){ .a = a, .n = a->lowers_n + 1 };
-	v->fd = xcalloc(v->n, sizeof(*v->fd));
-	for (size_t i = 0; i < v->n; i++)
-		v->fd[i] = -1;
-	return view_root(v);
-}
-
-/* The first part from `from` on that shows name; -ENOENT also where a whiteout hides it. */
-static int view_look(const struct view *v, const char *name, size_t from, struct stat *st)
-{
-	for (size_t i = from; i < v->n; i++) {
-		if (v->fd[i] < 0)
-			continue;
-		if (fstatat(v->fd[i], name, st, AT_SYMLINK_NOFOLLOW) == 0)
-			return apply_is_whiteout(st) ? -ENOENT : (int)i;
-		if (errno != ENOENT)
-			return -errno;
-	}
-	return -ENOENT;
-}
-
-/* Goes down into directory name. */
-static int view_enter(struct view *v, const char *name)
-{
-	bool hidden = false;
-	for (size_t i = 0; i < v->n; i++) {
-		int above = v->fd[i];
-		v->fd[i] = -1;
-		if (above < 0)
-			continue;
-		struct stat st;
-		if (!hidden && fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-			if (S_ISDIR(st.st_mode))
-				v->fd[i] = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			hidden = v->fd[i] < 0 || is_opaque(v->a, v->fd[i]);
-		}
-		fd_close(above);
-	}
-	if (v->canon.n)
-		buf_addc(&v->canon, '/');
-	buf_adds(&v->canon, name);
-	return 0;
-}
-
-static int copy_xattrs(struct apply *a, int from, int to, struct span path, ino_t ino)
-{
-	ssize_t n = flistxattr(from, NULL, 0);
-	if (n <= 0 || !a->o.xattrs)
-		return 0;
-	_cleanup_(freep) char *names = xmalloc((size_t)n);
-	_cleanup_(freep) char *value = xmalloc(XATTR_MAX);
-	n = flistxattr(from, names, (size_t)n);
-	for (char *name = names; n > 0 && name < names + n; name += strlen(name) + 1) {
-		struct span s = span_str(name);
-		if (span_starts(s, "trusted.overlay.") || span_starts(s, "user.overlay.") || span_is(s, "security.selinux"))
-			continue;
-		ssize_t size = fgetxattr(from, name, value, XATTR_MAX);
-		if (size < 0)
-			continue;
-		int r;
-		if (span_is(s, "system.posix_acl_default"))
-			r = apply_note_acl_at(a, path, ino, span_of(value, (size_t)size));
-		else
-			r = fsetxattr(to, name, value, (size_t)size, 0) < 0 && !a->o.ignore_xattr ? -errno : 0;
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static struct tar_time mtime_of(const struct stat *st)
-{
-	return (struct tar_time){ .sec = st->st_mtim.tv_sec, .nsec = (uint32_t)st->st_mtim.tv_nsec };
-}
-
-/* Makes the directory, which has just been entered, in this layer too: like the one below, or a new one. */
-static int copy_up_dir(struct view *v, int above, const char *name)
-{
-	struct apply *a = v->a;
-	struct stat st = { .st_mode = S_IFDIR | 0755, .st_uid = a->euid, .st_gid = a->egid }, mine;
-	struct dir_note note = { .mtime = a->implied_mtime };
-	size_t below = 1;
-	while (below < v->n && v->fd[below] < 0)
-		below++;
-	if (below < v->n) {
-		if (fstat(v->fd[below], &st) < 0)
-			return -errno;
-		note.mtime = mtime_of(&st);
-	}
-	if (mkdirat(above, name, 0700) < 0)
-		return -errno;
-	int fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &mine) < 0)
-		return -errno;
-	v->fd[0] = fd;
-	note.ino = mine.st_ino;
-	int r = apply_note_dir(a, buf_span(&v->canon), &note);
-	if (r < 0)
-		return r;
-	if ((st.st_uid != mine.st_uid || st.st_gid != mine.st_gid) && fchown(fd, st.st_uid, st.st_gid) < 0 && !a->o.ignore_owner)
-		return -errno;
-	if (fchmod(fd, st.st_mode & 07777) < 0)
-		return -errno;
-	a->st.dirs++;
-	return below < v->n ? copy_xattrs(a, v->fd[below], fd, buf_span(&v->canon), mine.st_ino) : 0;
-}
-
-static int view_walk(struct view *v, struct buf *rest);
-
-static int view_up(struct view *v)
-{
-	_cleanup_(buf_release) struct buf above = BUF_INIT;
-	size_t slash = span_rfind(buf_span(&v->canon), '/');
-	buf_add(&above, v->canon.p, slash == v->canon.n ? 0 : slash);
-	int r = view_root(v);
-	return r < 0 ? r : view_walk(v, &above);
-}
-
-static int view_follow(struct view *v, int fd, const char *name, struct span behind, struct buf *rest)
-{
-	char target[PATH_MAX];
-	ssize_t n = readlinkat(fd, name, target, sizeof(target));
-	if (++v->links > LINKS_MAX)
-		return -ELOOP;
-	if (n <= 0 || n == sizeof(target))
-		return n < 0 ? -errno : -ENOENT;
-	struct buf b = BUF_INIT;
-	buf_add(&b, target, (size_t)n);
-	buf_addc(&b, '/');
-	buf_add_span(&b, behind);
-	buf_release(rest);
-	*rest = b;
-	return target[0] == '/' ? view_root(v) : 0;
-}
-
-/* Goes down along rest, following links inside the merged tree; what this layer lacks of it is made. */
-static int view_walk(struct view *v, struct buf *rest)
-{
-	for (;;) {
-		struct span left = buf_span(rest), part;
-		while (left.n && left.p[0] == '/')
-			left = span_tail(left, 1);
-		if (!left.n || !span_cut(&left, '/', &part))
-			return 0;
-		_cleanup_(freep) char *name = span_dup(part);
-		struct buf behind = BUF_INIT;
-		buf_add_span(&behind, left);
-		struct stat st;
-		int r = 0, which = 0;
-		bool up = strcmp(name, "..") == 0;
-		if (up)
-			r = v->canon.n ? view_up(v) : 0;
-		else if (strcmp(name, ".") != 0)
-			which = view_look(v, name, 0, &st);
-		if (up || strcmp(name, ".") == 0) {
-			;
-		} else if (which >= 0 && S_ISLNK(st.st_mode)) {
-			r = view_follow(v, v->fd[which], name, buf_span(&behind), rest);
-			buf_release(&behind);
-			if (r < 0)
-				return r;
-			continue;
-		} else if (which >= 0 && !S_ISDIR(st.st_mode)) {
-			r = -ENOTDIR;
-		} else if (which >= 0 || which == -ENOENT) {
-			_cleanup_(fd_closep) int above = fcntl(v->fd[0], F_DUPFD_CLOEXEC, 3);
-			bool whiteout = which < 0 && fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-			if (whiteout)
-				unlinkat(above, name, 0);
-			view_enter(v, name);
-			/* Where a whiteout stood nothing below is to be seen. */
-			for (size_t i = 1; whiteout && i < v->n; i++)
-				fd_close(steal_fd(&v->fd[i]));
-			if (v->fd[0] < 0)
-				r = copy_up_dir(v, above, name);
-			if (r == 0 && whiteout)
-				r = overlay_set_opaque(v->a, v->fd[0]);
-		} else {
-			r = which;
-		}
-		buf_release(rest);
-		*rest = behind;
-		if (r < 0)
-			return r;
-	}
-}
-
 int overlay_parent(struct apply *a, struct span path)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	buf_add_span(&text, path);
 	if (!path.n)
 		return fcntl(a->rootfd, F_DUPFD_CLOEXEC, 3);
-	int fd = a->dotdot ? -ELOOP
-			   : sys_openat2(a->rootfd, buf_str(&text), O_PATH | O_DIRECTORY | O_CLOEXEC, 0,
-					 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	int fd = a->dotdot
+			 ? -ELOOP
+			 : sys_openat2(a->rootfd, buf_str(&text), O_PATH | O_DIRECTORY | O_CLOEXEC,
+				       0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 	if (fd >= 0)
 		return fd;
 	_cleanup_(view_release) struct view v = { 0 };
@@ -287,11 +42,16 @@ int overlay_parent(struct apply *a, struct span path)
 static int copy_up_file(struct view *v, int from, const char *name, const struct stat *st)
 {
 	struct apply *a = v->a;
-	_cleanup_(fd_closep) int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	_cleanup_(fd_closep) int out = in < 0 ? -1 : openat(v->fd[0], name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	_cleanup_(fd_closep) int in =
+		openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_(fd_closep) int out =
+		in < 0 ? -1
+		       : openat(v->fd[0], name,
+				O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (in < 0 || out < 0)
 		return -errno;
-	_cleanup_(stream_closep) struct stream *src = stream_from_file(in, 0, (uint64_t)st->st_size);
+	_cleanup_(stream_closep) struct stream *src =
+		stream_from_file(in, 0, (uint64_t)st->st_size);
 	int r = file_copy(out, src, (uint64_t)st->st_size, true);
 	if (r < 0)
 		return r;
@@ -299,7 +59,7 @@ static int copy_up_file(struct view *v, int from, const char *name, const struct
 		return -errno;
 	if (fchmod(out, st->st_mode & 07777) < 0)
 		return -errno;
-	r = copy_xattrs(a, in, out, span_of("", 0), 0);
+	r = overlay_copy_xattrs(a, in, out, span_of("", 0), 0);
 	if (r == 0 && futimens(out, (struct timespec[2]){ st->st_atim, st->st_mtim }) < 0)
 		r = -errno;
 	return r;
@@ -320,11 +80,17 @@ static int copy_up_name(struct view *v, int from, const char *name, const struct
 		if (symlinkat(target, to, name) < 0)
 			return -errno;
 	} else if (!S_ISFIFO(st->st_mode) || mknodat(to, name, st->st_mode, 0) < 0) {
-		return S_ISFIFO(st->st_mode) ? -errno : 0; /* what may not be linked is refused later */
+		return S_ISFIFO(st->st_mode) ? -errno
+					     : 0; /* what may not be linked is refused later */
 	}
-	if (v->a->o.same_owner && fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 && !v->a->o.ignore_owner)
+	if (v->a->o.same_owner &&
+	    fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    !v->a->o.ignore_owner)
 		return -errno;
-	return utimensat(to, name, (struct timespec[2]){ st->st_atim, st->st_mtim }, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	return utimensat(to, name, (struct timespec[2]){ st->st_atim, st->st_mtim },
+			 AT_SYMLINK_NOFOLLOW) < 0
+		       ? -errno
+		       : 0;
 }
 
 /* Remembers that this layer holds a name only for a link's sake. */
@@ -340,7 +106,8 @@ static int note_copied(struct apply *a, int fd, const char *name)
 /* 1: the name stands in directory ino of this layer, but is not this layer's. */
 static int is_copied(struct apply *a, ino_t ino, const char *name)
 {
-	int r = a->some_copied ? made_has(&a->copied, made_key(&a->copied, ino, span_str(name))) : 0;
+	int r = a->some_copied ? made_has(&a->copied, made_key(&a->copied, ino, span_str(name)))
+			       : 0;
 	if (r == 1)
 		r = made_has(&a->made, made_key(&a->made, ino, span_str(name))) == 0;
 	return r;
@@ -379,7 +146,8 @@ int overlay_link_target(struct apply *a, struct target *t)
 	return r;
 }
 
-/* Takes away what means nothing below an opaque directory: whiteouts, which the kernel would show where nothing is merged, and copies. */
+/* Takes away what means nothing below an opaque directory: whiteouts, which the kernel would show
+ * where nothing is merged, and copies. */
 static int drop_hidden(struct apply *a, int fd)
 {
 	struct stat dir;
@@ -398,11 +166,13 @@ static int drop_hidden(struct apply *a, int fd)
 		if (!S_ISDIR(st.st_mode)) {
 			int copied = is_copied(a, dir.st_ino, e->d_name);
 			r = MIN(copied, 0);
-			if ((copied > 0 || apply_is_whiteout(&st)) && unlinkat(dirfd(d), e->d_name, 0) < 0)
+			if ((copied > 0 || apply_is_whiteout(&st)) &&
+			    unlinkat(dirfd(d), e->d_name, 0) < 0)
 				r = -errno;
 			continue;
 		}
-		int below = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int below = openat(dirfd(d), e->d_name,
+				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		r = below < 0 ? -errno : drop_hidden(a, below);
 	}
 	closedir(d);
@@ -437,7 +207,7 @@ int overlay_set_opaque(struct apply *a, int fd)
 		return apply_fail_errno(a, "fstat");
 	if (st.st_ino == root.st_ino)
 		return hide_roots_below(a);
-	if (fsetxattr(fd, opaque_name(a), "y", 1, 0) < 0)
+	if (fsetxattr(fd, overlay_opaque_name(a), "y", 1, 0) < 0)
 		return apply_fail_errno(a, "cannot mark the directory opaque");
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = copy < 0 ? -errno : drop_hidden(a, copy);
@@ -478,8 +248,10 @@ int overlay_whiteout(struct apply *a, const char *name)
 		return apply_fail_errno(a, "cannot make the whiteout");
 	if (!S_ISDIR(st.st_mode))
 		return 0;
-	_cleanup_(fd_closep) int fd = openat(a->parent->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? apply_fail_errno(a, "cannot open the directory") : overlay_set_opaque(a, fd);
+	_cleanup_(fd_closep) int fd =
+		openat(a->parent->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? apply_fail_errno(a, "cannot open the directory")
+		      : overlay_set_opaque(a, fd);
 }
 
 int overlay_root(struct apply *a)
@@ -496,8 +268,9 @@ int overlay_root(struct apply *a)
 	a->root_mode = st.st_mode & 07777;
 	a->root_uid = st.st_uid;
 	a->root_gid = st.st_gid;
-	r = apply_note_dir(a, span_of("", 0), &(struct dir_note){ .ino = mine.st_ino, .mtime = mtime_of(&st) });
+	r = apply_note_dir(a, span_of("", 0),
+			   &(struct dir_note){ .ino = mine.st_ino, .mtime = overlay_mtime(&st) });
 	if (r == 0)
-		r = copy_xattrs(a, a->lowers[0], a->rootfd, span_of("", 0), mine.st_ino);
+		r = overlay_copy_xattrs(a, a->lowers[0], a->rootfd, span_of("", 0), mine.st_ino);
 	return r < 0 ? apply_fail(a, r, NULL) : 0;
 }

@@ -18,7 +18,8 @@ int apply_fail_errno(struct apply *a, const char *what)
 	return err_set(a->e, code, "%s: %s: %s", name, what, err_word(code));
 }
 
-/* Appends the components of name without ".", with ".." cut off at the root; lexical: ".." takes away what is before it. */
+/* Appends the components of name without ".", with ".." cut off at the root; lexical: ".." takes
+ * away what is before it. */
 static int clean(struct apply *a, struct span name, bool lexical)
 {
 	unsigned depth = 0, max = a->o.max_depth ? a->o.max_depth : 4096;
@@ -48,7 +49,9 @@ static int clean(struct apply *a, struct span name, bool lexical)
 		if (part.n > 255)
 			return apply_fail(a, -ENAMETOOLONG, NULL);
 		if (++depth > max)
-			return err_set(a->e, E_TOOBIG, "%s…: more than %u directories deep (--max-depth)", quoted(buf_span(&a->path)), max);
+			return err_set(a->e, E_TOOBIG,
+				       "%s…: more than %u directories deep (--max-depth)",
+				       quoted(buf_span(&a->path)), max);
 		if (a->path.n)
 			buf_addc(&a->path, '/');
 		a->base = a->path.n;
@@ -97,8 +100,11 @@ static void remember(struct apply *a, int fd, const struct stat *st, struct span
 	struct parent *p = a->parents;
 	while (p->refs)
 		p++;
-	/* A directory of another group, or with setgid, may hand that group to what is made in it. */
-	*p = (struct parent){ .fd = fd, .refs = 1, .ino = st->st_ino, .own_gid = st->st_gid == a->egid };
+	/* A directory of another group, or with setgid, may hand that group to what is made in it.
+	 */
+	*p = (struct parent){
+		.fd = fd, .refs = 1, .ino = st->st_ino, .own_gid = st->st_gid == a->egid
+	};
 	a->parent = p;
 	a->parent_stale = false;
 	buf_clear(&a->parent_path);
@@ -125,7 +131,8 @@ static int make_implied(struct apply *a, int at, const char *name, struct span p
 	struct stat st;
 	int r = fstat(fd, &st) < 0 ? -errno : 0;
 	if (r == 0)
-		r = apply_note_dir(a, path, &(struct dir_note){ .ino = st.st_ino, .mtime = a->implied_mtime });
+		r = apply_note_dir(
+			a, path, &(struct dir_note){ .ino = st.st_ino, .mtime = a->implied_mtime });
 	if (r < 0) {
 		fd_close(fd);
 		return r;
@@ -206,7 +213,8 @@ int apply_parent(struct apply *a)
 	if (fd == -ENOTDIR)
 		return apply_fail(a, E_FORMAT, "its parent is not a directory");
 	if (fd < 0)
-		return err_set(a->e, fd, "%s: cannot open its directory: %s", quoted(buf_span(&a->path)), err_word(fd));
+		return err_set(a->e, fd, "%s: cannot open its directory: %s",
+			       quoted(buf_span(&a->path)), err_word(fd));
 	struct stat st;
 	if (fstat(fd, &st) < 0) {
 		fd_close(fd);
@@ -228,10 +236,12 @@ void target_release(struct target *t)
 static bool is_in_parent(const struct apply *a, struct span target)
 {
 	struct span dir = buf_span(&a->parent_path);
-	if (a->parent_stale || target.n <= dir.n || (dir.n && (target.p[dir.n] != '/' || memcmp(target.p, dir.p, dir.n) != 0)))
+	if (a->parent_stale || target.n <= dir.n ||
+	    (dir.n && (target.p[dir.n] != '/' || memcmp(target.p, dir.p, dir.n) != 0)))
 		return false;
 	struct span last = span_tail(target, dir.n ? dir.n + 1 : 0);
-	return last.n && !span_is(last, ".") && !span_is(last, "..") && span_find(last, '/') == last.n;
+	return last.n && !span_is(last, ".") && !span_is(last, "..") &&
+	       span_find(last, '/') == last.n;
 }
 
 int apply_target(struct apply *a, struct span target, struct target *t)

@@ -1,6 +1,6 @@
 /*
- * Whiteouts (image-spec layer.md, "Whiteouts"): they act on what the layers below hold, never on what their own layer made, whatever
- * the order of its entries.
+ * Whiteouts (image-spec layer.md, "Whiteouts"): they act on what the layers below hold, never on
+ * what their own layer made, whatever the order of its entries.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -21,7 +21,8 @@ static int bad_marker(struct apply *a, const char *why)
 int apply_marker(struct apply *a, enum marker *m)
 {
 	struct span path = buf_span(&a->path), part;
-	struct span base = span_tail(path, a->base), rest = span_of(path.p, a->base ? a->base - 1 : 0);
+	struct span base = span_tail(path, a->base),
+		    rest = span_of(path.p, a->base ? a->base - 1 : 0);
 	*m = MARKER_NONE;
 	/* aufs kept its own files beside the root's: /.wh..wh.plnk, /.wh..wh.aufs, … */
 	if (span_starts(path, PREFIX PREFIX) && !span_is(path, OPAQUE)) {
@@ -49,11 +50,14 @@ static int remove_lower(struct apply *a, int fd);
 
 static int fail_removal(struct apply *a, int r)
 {
-	return err_set(a->e, r, "%s: cannot remove what the layer below holds: %s", quoted(buf_span(&a->path)), err_word(r));
+	return err_set(a->e, r, "%s: cannot remove what the layer below holds: %s",
+		       quoted(buf_span(&a->path)), err_word(r));
 }
 
-/* One name in the directory fd (inode ino): goes unless this layer made it, and as far as this layer made nothing inside. */
-static int remove_lower_entry(struct apply *a, int fd, ino_t ino, const char *name, unsigned char type)
+/* One name in the directory fd (inode ino): goes unless this layer made it, and as far as this
+ * layer made nothing inside. */
+static int remove_lower_entry(struct apply *a, int fd, ino_t ino, const char *name,
+			      unsigned char type)
 {
 	int mine = made_has(&a->made, made_key(&a->made, ino, span_str(name)));
 	if (mine < 0)
@@ -65,15 +69,19 @@ static int remove_lower_entry(struct apply *a, int fd, ino_t ino, const char *na
 		type = S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
 	}
 	if (type != DT_DIR)
-		return !mine && unlinkat(fd, name, 0) < 0 && errno != ENOENT ? fail_removal(a, -errno) : 0;
+		return !mine && unlinkat(fd, name, 0) < 0 && errno != ENOENT
+			       ? fail_removal(a, -errno)
+			       : 0;
 	if (!mine && unlinkat(fd, name, AT_REMOVEDIR) == 0)
 		return 0;
-	_cleanup_(fd_closep) int below = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_(fd_closep) int below =
+		openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (below < 0)
 		return fail_removal(a, -errno);
 	int r = remove_lower(a, below);
 	/* Not empty: something of this layer lives in it. */
-	if (r == 0 && !mine && unlinkat(fd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT)
+	if (r == 0 && !mine && unlinkat(fd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY &&
+	    errno != EEXIST && errno != ENOENT)
 		r = fail_removal(a, -errno);
 	return r;
 }
@@ -122,7 +130,8 @@ int apply_whiteout(struct apply *a)
 	if (fstatat(a->parent->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail_removal(a, -errno);
 	a->parent_stale |= S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode);
-	return remove_lower_entry(a, a->parent->fd, a->parent->ino, name, S_ISDIR(st.st_mode) ? DT_DIR : DT_REG);
+	return remove_lower_entry(a, a->parent->fd, a->parent->ino, name,
+				  S_ISDIR(st.st_mode) ? DT_DIR : DT_REG);
 }
 
 int apply_opaque(struct apply *a)
@@ -130,7 +139,8 @@ int apply_opaque(struct apply *a)
 	a->st.whiteouts++;
 	if (a->form == APPLY_MERGED && a->layer == 0)
 		return 0;
-	_cleanup_(fd_closep) int fd = openat(a->parent->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(fd_closep) int fd =
+		openat(a->parent->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return fail_removal(a, -errno);
 	if (a->form != APPLY_MERGED)

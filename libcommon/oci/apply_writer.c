@@ -1,10 +1,11 @@
 /*
  * Small files, written by a second thread in batches.
  *
- * The main thread copies a file's bytes and what it needs to know into a batch. A full batch goes to the helper, or, when
- * all batches are full, is written by the main thread itself. What a batch holds stands in no order, so a name is in flight only once, and everything that
- * could meet it (a link, a whiteout, the same name again) drains first. What the helper finds in the way, other than an old file, it leaves for
- * the main thread.
+ * The main thread copies a file's bytes and what it needs to know into a batch. A full batch goes
+ * to the helper, or, when all batches are full, is written by the main thread itself. What a batch
+ * holds stands in no order, so a name is in flight only once, and everything that could meet it (a
+ * link, a whiteout, the same name again) drains first. What the helper finds in the way, other than
+ * an old file, it leaves for the main thread.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,7 +20,8 @@ enum { STREAK = 256, HELD_MAX = 4096 };
 
 struct item {
 	struct parent *parent;
-	size_t path, path_n, base; /* in the batch's bytes; base: the last component's start in path */
+	size_t path, path_n,
+		base; /* in the batch's bytes; base: the last component's start in path */
 	size_t data, size;
 	uint32_t mode, uid, gid;
 	struct timespec ts[2];
@@ -57,13 +59,18 @@ static const char *item_base(const struct batch *b, const struct item *it)
 
 static int write_item(const struct apply *a, struct batch *b, struct item *it)
 {
-	struct file_job job = { .parent = it->parent, .name = item_base(b, it), .mode = it->mode, .uid = it->uid, .gid = it->gid };
+	struct file_job job = { .parent = it->parent,
+				.name = item_base(b, it),
+				.mode = it->mode,
+				.uid = it->uid,
+				.gid = it->gid };
 	_cleanup_(fd_closep) int fd = file_create(a, &job, &it->chown_failed);
 	if (fd == -EEXIST) {
 		struct stat st;
-		/* An old file's name can go; directories and symlinks concern paths that the main thread keeps. */
-		if (fstatat(it->parent->fd, job.name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-		    unlinkat(it->parent->fd, job.name, 0) < 0) {
+		/* An old file's name can go; directories and symlinks concern paths that the main
+		 * thread keeps. */
+		if (fstatat(it->parent->fd, job.name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode) || unlinkat(it->parent->fd, job.name, 0) < 0) {
 			it->put_off = true;
 			return 0;
 		}
@@ -125,7 +132,8 @@ int writer_start(struct apply *a)
 {
 	struct writer *w = xcalloc(1, sizeof(*w));
 	w->a = a;
-	w->bytes = mmap(NULL, (size_t)BATCHES * BATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	w->bytes = mmap(NULL, (size_t)BATCHES * BATCH_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (w->bytes == MAP_FAILED) {
 		free(w);
 		return -ENOMEM;
@@ -148,7 +156,11 @@ int writer_start(struct apply *a)
 /* A file that met a directory or a link: in order, with all that the main thread knows. */
 static int write_put_off(struct apply *a, struct batch *b, struct item *it)
 {
-	struct file_job job = { .parent = it->parent, .name = item_base(b, it), .mode = it->mode, .uid = it->uid, .gid = it->gid };
+	struct file_job job = { .parent = it->parent,
+				.name = item_base(b, it),
+				.mode = it->mode,
+				.uid = it->uid,
+				.gid = it->gid };
 	struct stat st;
 	int r = 0;
 	a->parent_stale = true;
@@ -177,7 +189,9 @@ static int take_back(struct apply *a, struct batch *b)
 			apply_count_name(a, &a->st.owners_failed, path);
 		if (r < 0 && i == b->failed)
 			err_set(a->e, r, "%s: %s%s", quoted(path), err_word(r),
-				r == -EINVAL && a->o.same_owner ? " (no such ids here? --no-same-owner, --ignore-failed=owner)" : "");
+				r == -EINVAL && a->o.same_owner
+					? " (no such ids here? --no-same-owner, --ignore-failed=owner)"
+					: "");
 	}
 	for (size_t i = 0; i < b->parents_n; i++)
 		parent_unref(b->parents[i]);
@@ -199,7 +213,8 @@ static void submit(struct writer *w)
 		pthread_cond_signal(&w->work);
 }
 
-/* One batch becomes free: one that is done, or else one that we write ourselves, or else the one at which the helper is. */
+/* One batch becomes free: one that is done, or else one that we write ourselves, or else the one at
+ * which the helper is. */
 static int reclaim(struct writer *w, bool *none)
 {
 	pthread_mutex_lock(&w->lock);
@@ -273,7 +288,8 @@ static int get_batch(struct apply *a, size_t bytes, struct batch **out)
 	struct writer *w = a->writer;
 	struct batch *b = w->filling;
 	bool known = b && b->parents_n && b->parents[b->parents_n - 1] == a->parent;
-	if (b && (b->n == BATCH_FILES || b->used + bytes > BATCH_BYTES || (!known && b->parents_n == BATCH_PARENTS)))
+	if (b && (b->n == BATCH_FILES || b->used + bytes > BATCH_BYTES ||
+		  (!known && b->parents_n == BATCH_PARENTS)))
 		submit(w);
 	while (!w->filling) {
 		bool none = false;

@@ -16,7 +16,8 @@ static int check_diff_ids(struct image *img, struct err *e)
 		return err_set(e, E_UNSUPPORTED, "it is an artifact, not a container image");
 	ids = image_config(img)->diff_ids_n;
 	if (layers != ids)
-		return err_set(e, E_FORMAT, "the manifest has %zu layers, the config %zu diff_ids", layers, ids);
+		return err_set(e, E_FORMAT, "the manifest has %zu layers, the config %zu diff_ids",
+			       layers, ids);
 	return 0;
 }
 
@@ -28,9 +29,10 @@ static int apply_one(struct image *img, size_t i, struct apply *a, struct err *e
 	enum compression c = descriptor_compression(d);
 	char text[DIGEST_TEXT_MAX];
 	struct stream *blob = NULL;
-	int r = c == COMPRESSION_UNKNOWN
-			? err_set(e, E_UNSUPPORTED, "media type %s is no layer that can be unpacked", quoted_str(d->media_type))
-			: image_blob(img, d, &blob, e);
+	int r = c == COMPRESSION_UNKNOWN ? err_set(e, E_UNSUPPORTED,
+						   "media type %s is no layer that can be unpacked",
+						   quoted_str(d->media_type))
+					 : image_blob(img, d, &blob, e);
 	if (r == 0) {
 		/* Some writers name one and write the other. */
 		enum compression magic = compression_from_magic(stream_peek(blob));
@@ -40,12 +42,14 @@ static int apply_one(struct image *img, size_t i, struct apply *a, struct err *e
 	}
 	if (r < 0) {
 		err_set(e, r, "%s", err_word(r));
-		err_prefix(e, "layer %zu of %zu (%.19s)", i + 1, m->layers_n, digest_text(&d->digest, text));
+		err_prefix(e, "layer %zu of %zu (%.19s)", i + 1, m->layers_n,
+			   digest_text(&d->digest, text));
 	}
 	return r;
 }
 
-int unpack_merged(struct image *img, int rootfd, const struct apply_options *o, struct apply_stats *stats, struct err *e)
+int unpack_merged(struct image *img, int rootfd, const struct apply_options *o,
+		  struct apply_stats *stats, struct err *e)
 {
 	_cleanup_(apply_closep) struct apply *a = NULL;
 	int r = check_diff_ids(img, e);
@@ -63,7 +67,9 @@ int unpack_merged(struct image *img, int rootfd, const struct apply_options *o, 
 	return r;
 }
 
-/* ---- one directory a layer -------------------------------------------------------------------------------------------------- */
+/* ---- one directory a layer
+ * --------------------------------------------------------------------------------------------------
+ */
 
 enum { STORE_NAME = 7 + 128 + 16 };
 
@@ -116,7 +122,8 @@ static int wait_below(void *arg, struct err *e)
 	return r;
 }
 
-/* The layer's hidden directory, locked and empty; 1 where somebody else finished the layer meanwhile. */
+/* The layer's hidden directory, locked and empty; 1 where somebody else finished the layer
+ * meanwhile. */
 static int open_partial(struct job *j, const char *hidden, const char *name, int *fd, struct err *e)
 {
 	struct stat st, now;
@@ -134,7 +141,9 @@ static int open_partial(struct job *j, const char *hidden, const char *name, int
 		if (r < 0)
 			return err_set(e, r, "%s: %s", hidden, err_word(r));
 		/* Who held the lock has renamed it, or has died. */
-		if (fstat(*fd, &st) == 0 && fstatat(j->store, hidden, &now, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == now.st_ino)
+		if (fstat(*fd, &st) == 0 &&
+		    fstatat(j->store, hidden, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_ino == now.st_ino)
 			break;
 		fd_close(steal_fd(fd));
 	}
@@ -255,7 +264,8 @@ static void run_job(struct job *j)
 {
 	pthread_t second;
 	bool two = image_random_access(j->img) && missing(j) > 1 && cpu_count() > 1;
-	/* Two layers at once, each in one thread, keep two processors busier than one layer in a pipeline. */
+	/* Two layers at once, each in one thread, keep two processors busier than one layer in a
+	 * pipeline. */
 	j->o.one_thread |= two;
 	two = two && thread_start(&second, work, j) == 0;
 	work(j);
@@ -287,15 +297,16 @@ void layers_clean(int store)
 		struct span name = span_str(e->d_name);
 		if (!span_starts(name, ".sha") || !span_ends(name, ".partial"))
 			continue;
-		_cleanup_(fd_closep) int fd = openat(store, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		_cleanup_(fd_closep) int fd =
+			openat(store, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd >= 0 && fd_lock(fd, true, false) == 0)
 			tree_remove(store, e->d_name);
 	}
 	closedir(d);
 }
 
-int unpack_layers(struct image *img, int store, enum apply_form form, const struct apply_options *o, bool sync, struct strs *names,
-		  struct apply_stats *stats, struct err *e)
+int unpack_layers(struct image *img, int store, enum apply_form form, const struct apply_options *o,
+		  bool sync, struct strs *names, struct apply_stats *stats, struct err *e)
 {
 	int r = check_diff_ids(img, e);
 	size_t n = image_manifest(img)->layers_n;

@@ -1,4 +1,5 @@
-/* The parts of apply that a tree does not show: bookkeeping that spills, names, markers, ACLs, holes. */
+/* The parts of apply that a tree does not show: bookkeeping that spills, names, markers, ACLs,
+ * holes. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -46,7 +47,8 @@ static void made_sets(void)
 	ok(m.runs_n >= 3, "most of them in a file");
 	ok(m.recent.cap * 8 <= MIB(4), "4 MiB of memory at most");
 	for (uint64_t i = 0; i < N; i += 997)
-		good &= made_has(&m, i * 0x9e3779b97f4a7c15u) == 1 && made_has(&m, i * 0x9e3779b97f4a7c15u + 1) == 0;
+		good &= made_has(&m, i * 0x9e3779b97f4a7c15u) == 1 &&
+			made_has(&m, i * 0x9e3779b97f4a7c15u + 1) == 0;
 	ok(good, "what was noted is found, nothing else");
 	made_clear(&m);
 	ok(made_has(&m, 0x9e3779b97f4a7c15u) == 0, "nothing after the next layer began");
@@ -59,17 +61,28 @@ static void names(void)
 	static const struct {
 		const char *in, *out;
 	} cases[] = {
-		{ "a/b", "a/b" },	   { "/a//b/", "a/b" },	    { "./a/./b", "a/b" },    { "", "" },
-		{ "/", "" },		   { "./", "" },	    { "..", "" },	     { "../../x", "x" },
-		{ "/../x", "x" },	   { "a/..", "" },	    { "a/../b", "a/../b" },  { "a/b/../..", "" },
-		{ "a/b/..", "a" },	   { "a/../../x", "a/../../x" }, { "..a/b..", "..a/b.." },
+		{ "a/b", "a/b" },
+		{ "/a//b/", "a/b" },
+		{ "./a/./b", "a/b" },
+		{ "", "" },
+		{ "/", "" },
+		{ "./", "" },
+		{ "..", "" },
+		{ "../../x", "x" },
+		{ "/../x", "x" },
+		{ "a/..", "" },
+		{ "a/../b", "a/../b" },
+		{ "a/b/../..", "" },
+		{ "a/b/..", "a" },
+		{ "a/../../x", "a/../../x" },
+		{ "..a/b..", "..a/b.." },
 	};
 	struct err e = { 0 };
 	struct apply a = { .e = &e };
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		int r = apply_name(&a, span_str(cases[i].in));
-		tap_ok(__FILE__, __LINE__, r == 0 && span_is(buf_span(&a.path), cases[i].out), "T02 name \"%s\" is \"%s\"", cases[i].in,
-		       cases[i].out);
+		tap_ok(__FILE__, __LINE__, r == 0 && span_is(buf_span(&a.path), cases[i].out),
+		       "T02 name \"%s\" is \"%s\"", cases[i].in, cases[i].out);
 	}
 	a.o.max_depth = 3;
 	is_num(apply_name(&a, SPAN("a/b/c/d")), E_TOOBIG, "T81 too deep");
@@ -105,7 +118,8 @@ static void markers(void)
 		enum marker m = MARKER_NONE;
 		apply_name(&a, span_str(cases[i].name));
 		int r = apply_marker(&a, &m);
-		tap_ok(__FILE__, __LINE__, (r < 0 ? r : (int)m) == cases[i].want, "T15 marker %s", cases[i].name);
+		tap_ok(__FILE__, __LINE__, (r < 0 ? r : (int)m) == cases[i].want, "T15 marker %s",
+		       cases[i].name);
 		buf_release(&a.path);
 	}
 }
@@ -115,16 +129,23 @@ static void acls(void)
 	int dir = dir_open(AT_FDCWD, top);
 	struct buf b = BUF_INIT;
 	struct err e = { 0 };
-	int r = acl_from_text(dir, SPAN("user::rwx,other::---,user:7:r-x,group::r--,u:lisa:rw-:3,mask::rwx #x\n"), &b, &e);
+	int r = acl_from_text(
+		dir, SPAN("user::rwx,other::---,user:7:r-x,group::r--,u:lisa:rw-:3,mask::rwx #x\n"),
+		&b, &e);
 	static const unsigned char want[] = {
-		2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 6, 0, 3, 0, 0, 0, 2, 0, 5, 0, 7, 0, 0, 0,
-		4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 7, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+		2,  0, 0, 0, 1,	  0,   7,   0,	 255, 255, 255, 255, 2,	  0,   6,   0,	 3,   0,
+		0,  0, 2, 0, 5,	  0,   7,   0,	 0,   0,   4,	0,   4,	  0,   255, 255, 255, 255,
+		16, 0, 7, 0, 255, 255, 255, 255, 32,  0,   0,	0,   255, 255, 255, 255,
 	};
-	ok(r == 0 && b.n == sizeof(want) && memcmp(b.p, want, b.n) == 0, "an ACL in the kernel's form, sorted");
-	static const char *const bad[] = { "", "user", "user:::zz", "nobody::rwx", "user:x:rwx", "mask::", "user:4294967295:r" };
+	ok(r == 0 && b.n == sizeof(want) && memcmp(b.p, want, b.n) == 0,
+	   "an ACL in the kernel's form, sorted");
+	static const char *const bad[] = {
+		"", "user", "user:::zz", "nobody::rwx", "user:x:rwx", "mask::", "user:4294967295:r"
+	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		err_clear(&e);
-		ok(acl_from_text(dir, span_str(bad[i]), &b, &e) < 0 && e.text[0], "refused: \"%s\"", bad[i]);
+		ok(acl_from_text(dir, span_str(bad[i]), &b, &e) < 0 && e.text[0], "refused: \"%s\"",
+		   bad[i]);
 	}
 	buf_release(&b);
 	fd_close(dir);
@@ -160,11 +181,14 @@ static void holes(void)
 	data[400000] = 'y';
 	data[655359] = 'z';
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		struct chopped c = { .s.ops = &chopped_ops, .p = data, .n = SIZE, .step = steps[i] };
+		struct chopped c = {
+			.s.ops = &chopped_ops, .p = data, .n = SIZE, .step = steps[i]
+		};
 		int fd = tmp_unlinked(dir);
 		struct stat st;
-		ok(file_copy(fd, &c.s, SIZE, true) == 0 && fstat(fd, &st) == 0 && st.st_size == SIZE &&
-			   fd_pread_full(fd, back, SIZE, 0) == SIZE && memcmp(data, back, SIZE) == 0,
+		ok(file_copy(fd, &c.s, SIZE, true) == 0 && fstat(fd, &st) == 0 &&
+			   st.st_size == SIZE && fd_pread_full(fd, back, SIZE, 0) == SIZE &&
+			   memcmp(data, back, SIZE) == 0,
 		   "a file with holes from windows of %zu bytes", steps[i]);
 		ok(st.st_blocks * 512 <= 5 * 65536, "has holes");
 		fd_close(fd);

@@ -1,0 +1,258 @@
+/*
+ * The merged view: names looked up through this layer and the layers below as the kernel will merge
+ * them: topmost first, ended by whiteouts, opaque directories and what is no directory.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "libcommon/oci/apply.h"
+
+enum { LINKS_MAX = 40, XATTR_MAX = 64 * 1024 };
+
+bool apply_is_whiteout(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
+}
+
+const char *overlay_opaque_name(const struct apply *a)
+{
+	return a->form == APPLY_OVERLAY_TRUSTED ? "trusted.overlay.opaque" : "user.overlay.opaque";
+}
+
+static bool is_opaque(const struct apply *a, int fd)
+{
+	char v[4];
+	return fgetxattr(fd, overlay_opaque_name(a), v, sizeof(v)) == 1 && v[0] == 'y';
+}
+
+static void view_clear(struct view *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		fd_close(v->fd[i]);
+}
+
+void view_release(struct view *v)
+{
+	view_clear(v);
+	free(v->fd);
+	buf_release(&v->canon);
+}
+
+static int view_root(struct view *v)
+{
+	view_clear(v);
+	buf_clear(&v->canon);
+	for (size_t i = 0; i < v->n; i++) {
+		v->fd[i] = fcntl(i ? v->a->lowers[i - 1] : v->a->rootfd, F_DUPFD_CLOEXEC, 3);
+		if (v->fd[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int view_open(struct view *v, struct apply *a)
+{
+	int r = a->lowers_n && a->lowers_wait ? a->lowers_wait(a->lowers_arg, a->e) : 0;
+	if (r < 0)
+		return r;
+	*v = (struct view){ .a = a, .n = a->lowers_n + 1 };
+	v->fd = xcalloc(v->n, sizeof(*v->fd));
+	for (size_t i = 0; i < v->n; i++)
+		v->fd[i] = -1;
+	return view_root(v);
+}
+
+/* The first part from `from` on that shows name; -ENOENT also where a whiteout hides it. */
+int view_look(const struct view *v, const char *name, size_t from, struct stat *st)
+{
+	for (size_t i = from; i < v->n; i++) {
+		if (v->fd[i] < 0)
+			continue;
+		if (fstatat(v->fd[i], name, st, AT_SYMLINK_NOFOLLOW) == 0)
+			return apply_is_whiteout(st) ? -ENOENT : (int)i;
+		if (errno != ENOENT)
+			return -errno;
+	}
+	return -ENOENT;
+}
+
+/* Goes down into directory name. */
+static int view_enter(struct view *v, const char *name)
+{
+	bool hidden = false;
+	for (size_t i = 0; i < v->n; i++) {
+		int above = v->fd[i];
+		v->fd[i] = -1;
+		if (above < 0)
+			continue;
+		struct stat st;
+		if (!hidden && fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+			if (S_ISDIR(st.st_mode))
+				v->fd[i] = openat(above, name,
+						  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			hidden = v->fd[i] < 0 || is_opaque(v->a, v->fd[i]);
+		}
+		fd_close(above);
+	}
+	if (v->canon.n)
+		buf_addc(&v->canon, '/');
+	buf_adds(&v->canon, name);
+	return 0;
+}
+
+int overlay_copy_xattrs(struct apply *a, int from, int to, struct span path, ino_t ino)
+{
+	ssize_t n = flistxattr(from, NULL, 0);
+	if (n <= 0 || !a->o.xattrs)
+		return 0;
+	_cleanup_(freep) char *names = xmalloc((size_t)n);
+	_cleanup_(freep) char *value = xmalloc(XATTR_MAX);
+	n = flistxattr(from, names, (size_t)n);
+	for (char *name = names; n > 0 && name < names + n; name += strlen(name) + 1) {
+		struct span s = span_str(name);
+		if (span_starts(s, "trusted.overlay.") || span_starts(s, "user.overlay.") ||
+		    span_is(s, "security.selinux"))
+			continue;
+		ssize_t size = fgetxattr(from, name, value, XATTR_MAX);
+		if (size < 0)
+			continue;
+		int r;
+		if (span_is(s, "system.posix_acl_default"))
+			r = apply_note_acl_at(a, path, ino, span_of(value, (size_t)size));
+		else
+			r = fsetxattr(to, name, value, (size_t)size, 0) < 0 && !a->o.ignore_xattr
+				    ? -errno
+				    : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+struct tar_time overlay_mtime(const struct stat *st)
+{
+	return (struct tar_time){ .sec = st->st_mtim.tv_sec,
+				  .nsec = (uint32_t)st->st_mtim.tv_nsec };
+}
+
+/* Makes the directory, which has just been entered, in this layer too: like the one below, or a new
+ * one. */
+static int copy_up_dir(struct view *v, int above, const char *name)
+{
+	struct apply *a = v->a;
+	struct stat st = { .st_mode = S_IFDIR | 0755, .st_uid = a->euid, .st_gid = a->egid }, mine;
+	struct dir_note note = { .mtime = a->implied_mtime };
+	size_t below = 1;
+	while (below < v->n && v->fd[below] < 0)
+		below++;
+	if (below < v->n) {
+		if (fstat(v->fd[below], &st) < 0)
+			return -errno;
+		note.mtime = overlay_mtime(&st);
+	}
+	if (mkdirat(above, name, 0700) < 0)
+		return -errno;
+	int fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &mine) < 0)
+		return -errno;
+	v->fd[0] = fd;
+	note.ino = mine.st_ino;
+	int r = apply_note_dir(a, buf_span(&v->canon), &note);
+	if (r < 0)
+		return r;
+	if ((st.st_uid != mine.st_uid || st.st_gid != mine.st_gid) &&
+	    fchown(fd, st.st_uid, st.st_gid) < 0 && !a->o.ignore_owner)
+		return -errno;
+	if (fchmod(fd, st.st_mode & 07777) < 0)
+		return -errno;
+	a->st.dirs++;
+	return below < v->n
+		       ? overlay_copy_xattrs(a, v->fd[below], fd, buf_span(&v->canon), mine.st_ino)
+		       : 0;
+}
+
+static int view_up(struct view *v)
+{
+	_cleanup_(buf_release) struct buf above = BUF_INIT;
+	size_t slash = span_rfind(buf_span(&v->canon), '/');
+	buf_add(&above, v->canon.p, slash == v->canon.n ? 0 : slash);
+	int r = view_root(v);
+	return r < 0 ? r : view_walk(v, &above);
+}
+
+static int view_follow(struct view *v, int fd, const char *name, struct span behind,
+		       struct buf *rest)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(fd, name, target, sizeof(target));
+	if (++v->links > LINKS_MAX)
+		return -ELOOP;
+	if (n <= 0 || n == sizeof(target))
+		return n < 0 ? -errno : -ENOENT;
+	struct buf b = BUF_INIT;
+	buf_add(&b, target, (size_t)n);
+	buf_addc(&b, '/');
+	buf_add_span(&b, behind);
+	buf_release(rest);
+	*rest = b;
+	return target[0] == '/' ? view_root(v) : 0;
+}
+
+/* Goes down along rest, following links inside the merged tree; what this layer lacks of it is
+ * made. */
+int view_walk(struct view *v, struct buf *rest)
+{
+	for (;;) {
+		struct span left = buf_span(rest), part;
+		while (left.n && left.p[0] == '/')
+			left = span_tail(left, 1);
+		if (!left.n || !span_cut(&left, '/', &part))
+			return 0;
+		_cleanup_(freep) char *name = span_dup(part);
+		struct buf behind = BUF_INIT;
+		buf_add_span(&behind, left);
+		struct stat st;
+		int r = 0, which = 0;
+		bool up = strcmp(name, "..") == 0;
+		if (up)
+			r = v->canon.n ? view_up(v) : 0;
+		else if (strcmp(name, ".") != 0)
+			which = view_look(v, name, 0, &st);
+		if (up || strcmp(name, ".") == 0) {
+			;
+		} else if (which >= 0 && S_ISLNK(st.st_mode)) {
+			r = view_follow(v, v->fd[which], name, buf_span(&behind), rest);
+			buf_release(&behind);
+			if (r < 0)
+				return r;
+			continue;
+		} else if (which >= 0 && !S_ISDIR(st.st_mode)) {
+			r = -ENOTDIR;
+		} else if (which >= 0 || which == -ENOENT) {
+			_cleanup_(fd_closep) int above = fcntl(v->fd[0], F_DUPFD_CLOEXEC, 3);
+			bool whiteout =
+				which < 0 && fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+			if (whiteout)
+				unlinkat(above, name, 0);
+			view_enter(v, name);
+			/* Where a whiteout stood nothing below is to be seen. */
+			for (size_t i = 1; whiteout && i < v->n; i++)
+				fd_close(steal_fd(&v->fd[i]));
+			if (v->fd[0] < 0)
+				r = copy_up_dir(v, above, name);
+			if (r == 0 && whiteout)
+				r = overlay_set_opaque(v->a, v->fd[0]);
+		} else {
+			r = which;
+		}
+		buf_release(rest);
+		*rest = behind;
+		if (r < 0)
+			return r;
+	}
+}
