@@ -320,7 +320,7 @@ def foreign(m):
                         "digest": "sha256:" + h, "urls": ["http://169.254.169.254/x", "http://127.0.0.1:9/x"]})
 def titled(m):
     for i, l in enumerate(m["layers"]):
-        l["annotations"] = {"org.opencontainers.image.title": ["../../titled", "/titled"][i % 2]}
+        l["annotations"] = {"org.opencontainers.image.title": ["../../evil-title", "/evil-title"][i % 2]}
 edit(sys.argv[3], dup)
 edit(sys.argv[3] + ".titled", titled)
 edit(sys.argv[4], foreign)
@@ -333,7 +333,7 @@ is "$(tar tf "$T/out" | sort | uniq -d)" "" "and written once"
 push "$T/dup.titled" x/tiny:titled
 mkdir -p "$T/deep" && run pull -q -o "$T/deep/er" "$addr/x/tiny:titled"
 rc_is 0 "T70 titles that are paths"
-is "$(find "$T" -name titled; ls -d /titled 2>/dev/null)" "" "T70 name no file"
+is "$(find "$T" -name evil-title; ls -d /evil-title 2>/dev/null)" "" "T70 name no file"
 mkdir "$T/faultd"
 bg "$tools/faultd" "$T/faultd" "{\"servers\": {\"a\": {\"repos\": {\"x/foreign\": \"$T/foreign\"}}}}"
 wait_for 10 test -f "$T/faultd/ready"
