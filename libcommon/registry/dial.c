@@ -139,17 +139,55 @@ static int resolve(const struct origin *o, struct addrinfo **out, struct err *e)
 	return err_set(e, E_UNAVAILABLE, "there is no host named %s", o->host);
 }
 
-static int race_run(struct network *n, const struct addrinfo *all, unsigned flags, struct err *e)
+/* The address that served this origin last, so that a dead one costs its head start only once. */
+static const struct addrinfo *last_addr(struct network *n, const struct origin *o,
+					const struct addrinfo *all, uint64_t *tried)
+{
+	const struct addrinfo *found = NULL;
+	unsigned i = 0;
+
+	pthread_mutex_lock(&n->lock);
+	for (const struct addrinfo *a = all; a && i < 64 && !found; a = a->ai_next, i++)
+		if (n->last_addr_n && a->ai_addrlen == n->last_addr_n &&
+		    origin_eq(&n->last_origin, o) &&
+		    memcmp(a->ai_addr, n->last_addr, n->last_addr_n) == 0) {
+			found = a;
+			*tried |= (uint64_t)1 << i;
+		}
+	pthread_mutex_unlock(&n->lock);
+	return found;
+}
+
+static void keep_last_addr(struct network *n, const struct origin *o, int fd)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa);
+
+	if (getpeername(fd, (struct sockaddr *)&sa, &len) < 0 || len > sizeof(n->last_addr))
+		return;
+	pthread_mutex_lock(&n->lock);
+	n->last_origin = *o;
+	memcpy(n->last_addr, &sa, len);
+	n->last_addr_n = len;
+	pthread_mutex_unlock(&n->lock);
+}
+
+static int race_run(struct network *n, const struct origin *o, const struct addrinfo *all,
+		    unsigned flags, struct err *e)
 {
 	struct race r = { .fault = -ENOENT };
 	uint64_t tried = 0, end = clock_ms() + network_time(n, CONNECT_MS);
+	const struct addrinfo *last = last_addr(n, o, all, &tried);
 	int family = 0, fd = -EAGAIN;
 	bool more = true, refused = false;
 
 	while (more || r.n) {
-		const struct addrinfo *a =
-			more && r.n < RACE_MAX ? next_addr(all, &tried, family) : NULL;
+		const struct addrinfo *a = last;
 		uint64_t now;
+
+		if (!a && more && r.n < RACE_MAX)
+			a = next_addr(all, &tried, family);
+		last = NULL;
 
 		more = more && (a || r.n == RACE_MAX);
 		if (a && !addr_allowed(a, flags)) {
@@ -168,8 +206,10 @@ static int race_run(struct network *n, const struct addrinfo *all, unsigned flag
 		}
 		fd = race_wait(&r, more ? (unsigned)MIN(end - now, HEAD_START_MS)
 					: (unsigned)(end - now));
-		if (fd >= 0)
+		if (fd >= 0) {
+			keep_last_addr(n, o, fd);
 			return fd;
+		}
 	}
 	race_close(&r);
 	if (refused && r.fault == -ENOENT)
@@ -188,7 +228,7 @@ int dial(struct network *n, const struct origin *o, unsigned flags, struct err *
 	fd = resolve(o, &all, e);
 	if (fd < 0)
 		return fd;
-	fd = race_run(n, all, flags, e);
+	fd = race_run(n, o, all, flags, e);
 	freeaddrinfo(all);
 	if (fd >= 0)
 		return fd;

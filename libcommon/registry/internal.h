@@ -167,6 +167,9 @@ struct network {
 	void *trace_arg;
 	bool trace_requests, trace_auth;
 	pthread_mutex_t lock;
+	struct origin last_origin; /* whose address connected last */
+	unsigned char last_addr[32];
+	unsigned last_addr_n;
 	struct connection *idle;
 	unsigned idle_n;
 };
