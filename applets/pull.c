@@ -17,9 +17,10 @@
  *
  * Credentials are taken from the first of these that has an entry for the repository: --creds-fd,
  * --authfile, $REGISTRY_AUTH_FILE, $DOCKER_AUTH_CONFIG, $DOCKER_CONFIG/config.json,
- * $XDG_RUNTIME_DIR/containers/auth.json (or /run/containers/UID/auth.json) and ~/.docker/config.json.
- * In place of a file, a directory with a .dockerconfigjson serves, too. In a file the entry with the
- * longest path wins; credential helpers are asked as docker does, and one that fails ends the pull.
+ * $XDG_RUNTIME_DIR/containers/auth.json (or /run/containers/UID/auth.json) and
+ * ~/.docker/config.json. In place of a file, a directory with a .dockerconfigjson serves, too. In a
+ * file the entry with the longest path wins; credential helpers are asked as docker does, and one
+ * that fails ends the pull.
  *
  * options:
  *   -o, --output LAYOUT[:TAG]   write into an image layout, under TAG (default: the reference's).
@@ -47,8 +48,8 @@
  *   --registries FILE           mirrors; a line is PREFIX MIRROR[/PATH]... [only]
  *
  * limits:
- *   --spool-max SIZE            most bytes that wait in TMPDIR for their turn in the stream (default:
- *                               256M; 0 where TMPDIR is missing or in memory)
+ *   --spool-max SIZE            most bytes that wait in TMPDIR for their turn in the stream
+ *                               (default: 256M; 0 where TMPDIR is missing or in memory)
  *   --retries N                 further tries of a request that failed (default: 5)
  *   --deadline TIME             give up after this time (default: none)
  *   --min-rate SIZE             give up a transfer that is slower per second (default: 1k; 0: none)
@@ -88,7 +89,7 @@
 struct pull {
 	const char *reference_arg, *output, *digestfile, *registries, *platform;
 	const char *tag; /* of output, or NULL */
-	char *layout;    /* its path */
+	char *layout;	 /* its path */
 	int digest_fd, digest_dir;
 	struct reference reference;
 	struct credentials_options creds;
@@ -106,9 +107,26 @@ struct pull {
 };
 
 enum {
-	OPT_PLATFORM = CLI_OPT, OPT_ALL, OPT_JOBS, OPT_DIGESTFILE, OPT_VERIFY, OPT_SYNC, OPT_PROGRESS, OPT_PROGRESS_FD, OPT_AUTHFILE,
-	OPT_CREDS_FD, OPT_AUTH_TRACE, OPT_CACERT, OPT_CERT_DIR, OPT_TLS_VERIFY, OPT_PLAIN_HTTP, OPT_REGISTRIES, OPT_SPOOL_MAX,
-	OPT_RETRIES, OPT_DEADLINE, OPT_MIN_RATE,
+	OPT_PLATFORM = CLI_OPT,
+	OPT_ALL,
+	OPT_JOBS,
+	OPT_DIGESTFILE,
+	OPT_VERIFY,
+	OPT_SYNC,
+	OPT_PROGRESS,
+	OPT_PROGRESS_FD,
+	OPT_AUTHFILE,
+	OPT_CREDS_FD,
+	OPT_AUTH_TRACE,
+	OPT_CACERT,
+	OPT_CERT_DIR,
+	OPT_TLS_VERIFY,
+	OPT_PLAIN_HTTP,
+	OPT_REGISTRIES,
+	OPT_SPOOL_MAX,
+	OPT_RETRIES,
+	OPT_DEADLINE,
+	OPT_MIN_RATE,
 };
 
 static const struct option long_options[] = {
@@ -148,7 +166,8 @@ static _noreturn_ void fail(struct pull *p, int code, const struct err *e)
 	die_err(p->reference_arg, code, e);
 }
 
-/* What an image says of its own platform. An index was chosen from by its word, so that a config that says otherwise is only told. */
+/* What an image says of its own platform. An index was chosen from by its word, so that a config
+ * that says otherwise is only told. */
 static int check_platform(void *arg, struct buf *raw, struct err *e)
 {
 	const struct pull *p = arg;
@@ -212,6 +231,7 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		.digest_dir = -1,
 	};
 	platform_host(&p->selection.want);
+	/* clang-format off */
 	while ((opt = cli_getopt(argc, argv, "o:", long_options)) != -1) {
 		switch (opt) {
 		case 'o': p->output = optarg; break;
@@ -234,14 +254,19 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		case OPT_TLS_VERIFY: p->registry.tls_verify = cli_bool("--tls-verify", optarg); break;
 		case OPT_PLAIN_HTTP: p->registry.plain_http = true; break;
 		case OPT_REGISTRIES: p->registries = optarg; break;
-		case OPT_SPOOL_MAX: p->fetch.spool_max = cli_size("--spool-max", optarg); p->spool_given = true; break;
+		case OPT_SPOOL_MAX:
+			p->fetch.spool_max = cli_size("--spool-max", optarg);
+			p->spool_given = true;
+			break;
 		case OPT_RETRIES: p->registry.retries = (unsigned)cli_number("--retries", optarg, 1000); break;
 		case OPT_DEADLINE: p->registry.deadline_ms = cli_duration_ms("--deadline", optarg); break;
 		case OPT_MIN_RATE: p->registry.min_rate = cli_size("--min-rate", optarg); break;
 		}
 	}
+	/* clang-format on */
 	if (argc - optind != 1)
-		die(64, optind < argc ? "more than one reference (try --help)" : "no reference (try --help)");
+		die(64, optind < argc ? "more than one reference (try --help)"
+				      : "no reference (try --help)");
 	p->reference_arg = argv[optind];
 	if (!p->fetch.jobs)
 		die(64, "--jobs: 0 is too few");
@@ -253,7 +278,8 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		p->layout = xstrndup(p->output, colon);
 		p->tag = p->output[colon] ? p->output + colon + 1 : NULL;
 		if (p->tag && !layout_name_valid(span_str(p->tag)))
-			die(64, "--output: \"%s\" is no name for an image in a layout", quoted_str(p->tag));
+			die(64, "--output: \"%s\" is no name for an image in a layout",
+			    quoted_str(p->tag));
 	}
 	if (p->digestfile)
 		open_digestfile(p);
@@ -282,8 +308,8 @@ static void start_progress(struct pull *p)
 }
 
 /*
- * What the network brings can only be written where it belongs. Not where credential helpers are set up: they are other programs, with
- * places of their own.
+ * What the network brings can only be written where it belongs. Not where credential helpers are
+ * set up: they are other programs, with places of their own.
  */
 static void close_door(struct pull *p, const struct layout *l)
 {
@@ -322,7 +348,8 @@ static void write_stream(struct pull *p)
 
 	start_progress(p);
 	if (p->reference.tag)
-		name = xasprintf("%s/%s:%s", p->reference.domain, p->reference.repository, p->reference.tag);
+		name = xasprintf("%s/%s:%s", p->reference.domain, p->reference.repository,
+				 p->reference.tag);
 	int r = fetch_image_to_stream(p->r, &p->sel, out, name, &p->fetch, &e);
 	if (r < 0)
 		fail(p, r, &e);
@@ -339,12 +366,13 @@ static void write_layout(struct pull *p)
 	close_door(p, &l);
 	start_progress(p);
 	layout_clean(&l);
-	r = fetch_image_to_layout(p->r, &p->sel, &l, p->tag ? p->tag : p->reference.tag, &p->fetch, &e);
+	r = fetch_image_to_layout(p->r, &p->sel, &l, p->tag ? p->tag : p->reference.tag, &p->fetch,
+				  &e);
 	if (r < 0)
 		fail(p, r, &e);
 }
 
-/* ---- all of it ----------------------------------------------------------------------------------------------------- */
+/* ---- all of it ---- */
 
 static void summary(const struct pull *p, uint64_t began)
 {
@@ -358,8 +386,9 @@ static void summary(const struct pull *p, uint64_t began)
 	}
 	if (had)
 		snprintf(there, sizeof(there), " (%zu already there)", had);
-	say("%s: %s %zu layer%s, %s in %u.%u s%s", p->reference_arg, digest_text(&p->sel.top->digest, digest), layers,
-	    layers == 1 ? "" : "s", num_human(bytes, size), (unsigned)(ms / 1000), (unsigned)(ms % 1000 / 100), there);
+	say("%s: %s %zu layer%s, %s in %u.%u s%s", p->reference_arg,
+	    digest_text(&p->sel.top->digest, digest), layers, layers == 1 ? "" : "s",
+	    num_human(bytes, size), (unsigned)(ms / 1000), (unsigned)(ms % 1000 / 100), there);
 }
 
 static void write_digestfile(struct pull *p)
@@ -373,7 +402,8 @@ static void write_digestfile(struct pull *p)
 	if (p->digest_fd >= 0)
 		r = fd_write_all(p->digest_fd, line.p, line.n);
 	else
-		r = file_replace(p->digest_dir, slash ? slash + 1 : p->digestfile, buf_span(&line), 0644, false);
+		r = file_replace(p->digest_dir, slash ? slash + 1 : p->digestfile, buf_span(&line),
+				 0644, false);
 	if (r < 0)
 		die_err(quoted_str(p->digestfile), r, NULL);
 }

@@ -1,8 +1,10 @@
 /*
- * Progress: meters drawn on a terminal, told in plain lines, or written as JSON Lines, by a thread of its own.
+ * Progress: meters drawn on a terminal, told in plain lines, or written as JSON Lines, by a thread
+ * of its own.
  *
- * On a terminal what has ended stays as a line above; below it is redrawn what is under way, never more lines than fit. The cursor
- * rests below what was drawn, so that a process that is killed leaves the terminal as it should be.
+ * On a terminal what has ended stays as a line above; below it is redrawn what is under way, never
+ * more lines than fit. The cursor rests below what was drawn, so that a process that is killed
+ * leaves the terminal as it should be.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +15,9 @@
 #include "libcommon/cli.h"
 
 enum {
-	DRAW_MS = 125,       /* between two redraws of a terminal */
-	JSON_MS = 500,       /* between two reports of a meter under way */
-	RATE_MS = 3000,      /* the time over which a rate is taken */
+	DRAW_MS = 125,	/* between two redraws of a terminal */
+	JSON_MS = 500,	/* between two reports of a meter under way */
+	RATE_MS = 3000, /* the time over which a rate is taken */
 	NAME_COLUMNS = 19,
 	BAR_MIN = 8,
 	BAR_MAX = 30,
@@ -24,8 +26,8 @@ enum {
 /* What was last told of a meter. */
 struct seen {
 	int state;
-	uint64_t told;      /* done, in the last JSON line */
-	uint64_t rate;      /* bytes/s, smoothed */
+	uint64_t told; /* done, in the last JSON line */
+	uint64_t rate; /* bytes/s, smoothed */
 	uint64_t rate_at, rate_done, began;
 };
 
@@ -39,11 +41,11 @@ struct progress {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool stop;
-	unsigned lines;     /* drawn below the ones that stay */
+	unsigned lines; /* drawn below the ones that stay */
 	struct buf out;
 };
 
-/* ---- figures --------------------------------------------------------------------------------------------------- */
+/* ---- figures ---- */
 
 static uint64_t meter_done(const struct meter *m)
 {
@@ -79,10 +81,11 @@ static void add_duration(struct buf *b, uint64_t seconds)
 	else if (seconds < 3600)
 		buf_addf(b, "%um%02us", (unsigned)(seconds / 60), (unsigned)(seconds % 60));
 	else
-		buf_addf(b, "%uh%02um", (unsigned)MIN(seconds / 3600, (uint64_t)999), (unsigned)(seconds / 60 % 60));
+		buf_addf(b, "%uh%02um", (unsigned)MIN(seconds / 3600, (uint64_t)999),
+			 (unsigned)(seconds / 60 % 60));
 }
 
-/* ---- the terminal ---------------------------------------------------------------------------------------------- */
+/* ---- the terminal ---- */
 
 static void terminal_size(int fd, unsigned *columns, unsigned *rows)
 {
@@ -96,7 +99,8 @@ static void terminal_size(int fd, unsigned *columns, unsigned *rows)
 	}
 }
 
-/* One line, cut so that it never wraps: the last column stays free, because some terminals wrap after it. */
+/* One line, cut so that it never wraps: the last column stays free, because some terminals wrap
+ * after it. */
 static void put_line(struct progress *p, struct buf *line, unsigned columns)
 {
 	buf_add(&p->out, line->p, MIN(line->n, (size_t)(columns > 1 ? columns - 1 : 1)));
@@ -116,8 +120,8 @@ static void add_bar(struct buf *b, unsigned width, uint64_t done, uint64_t total
 }
 
 /* "NAME  [====>    ]  12.3 MB/45.6 MB  10.1 MB/s  3s", as much of it as fits. */
-static void running_line(struct buf *line, const char *name, uint64_t done, uint64_t total, uint64_t rate,
-			 unsigned columns)
+static void running_line(struct buf *line, const char *name, uint64_t done, uint64_t total,
+			 uint64_t rate, unsigned columns)
 {
 	char have[16], all[16], speed[16];
 	_cleanup_(buf_release) struct buf size = BUF_INIT, flow = BUF_INIT;
@@ -142,7 +146,8 @@ static void running_line(struct buf *line, const char *name, uint64_t done, uint
 	int bar = (int)room - (int)(name_room + 2 + 1 + figures + flows);
 	if (bar >= BAR_MIN && total)
 		add_bar(line, (unsigned)MIN(bar, (int)BAR_MAX), done, total);
-	buf_addf(line, "%*s", room >= name_room + 2 + figures + flows ? (int)figures : 0, buf_str(&size));
+	buf_addf(line, "%*s", room >= name_room + 2 + figures + flows ? (int)figures : 0,
+		 buf_str(&size));
 	if (line->n + flow.n <= room)
 		buf_add_span(line, buf_span(&flow));
 }
@@ -150,7 +155,9 @@ static void running_line(struct buf *line, const char *name, uint64_t done, uint
 static void ended_line(struct buf *line, const struct meter *m, int state)
 {
 	char size[16];
-	const char *what = state == METER_DONE ? "fetched" : state == METER_EXISTS ? "already there" : "failed";
+	const char *what = state == METER_DONE	   ? "fetched"
+			   : state == METER_EXISTS ? "already there"
+						   : "failed";
 
 	num_human(meter_done(m), size);
 	buf_addf(line, "%-*s  %s  %s", NAME_COLUMNS, m->name, size, what);
@@ -162,7 +169,8 @@ struct totals {
 };
 
 /* Lines of what has ended since the last time; the figures of the rest. */
-static struct totals draw_ended(struct progress *p, struct buf *line, unsigned columns, uint64_t now)
+static struct totals draw_ended(struct progress *p, struct buf *line, unsigned columns,
+				uint64_t now)
 {
 	struct totals t = { 0 };
 
@@ -217,14 +225,16 @@ static void draw_terminal(struct progress *p, uint64_t now, bool last)
 
 		if (p->seen[i].state != METER_RUNNING)
 			continue;
-		running_line(&line, m->name, meter_done(m), meter_total(m), p->seen[i].rate, columns);
+		running_line(&line, m->name, meter_done(m), meter_total(m), p->seen[i].rate,
+			     columns);
 		put_line(p, &line, columns);
 		p->lines++;
 	}
 	if (!last && p->n > 1 && t.running) {
 		char name[32];
 
-		snprintf(name, sizeof(name), t.waiting ? "in all (%u to come)" : "in all", t.waiting);
+		snprintf(name, sizeof(name), t.waiting ? "in all (%u to come)" : "in all",
+			 t.waiting);
 		running_line(&line, name, t.done, t.total, t.rate, columns);
 		put_line(p, &line, columns);
 		p->lines++;
@@ -233,7 +243,7 @@ static void draw_terminal(struct progress *p, uint64_t now, bool last)
 	fd_write_all(p->fd, p->out.p, p->out.n);
 }
 
-/* ---- lines ---------------------------------------------------------------------------------------------------------- */
+/* ---- lines ---- */
 
 static void tell_plain(struct progress *p)
 {
@@ -296,7 +306,7 @@ static void tell_json(struct progress *p, uint64_t now)
 		fd_write_all(p->fd, p->out.p, p->out.n);
 }
 
-/* ---- the thread ---------------------------------------------------------------------------------------------------- */
+/* ---- the thread ---- */
 
 static void tell(struct progress *p, bool last)
 {

@@ -1,5 +1,6 @@
 /*
- * What a 401, 429 or 503 says: WWW-Authenticate (RFC 9110 11.6.1) and Retry-After (RFC 9110 10.2.3).
+ * What a 401, 429 or 503 says: WWW-Authenticate (RFC 9110 11.6.1) and Retry-After (RFC
+ * 9110 10.2.3).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +93,8 @@ static char **param_slot(struct challenge *c, struct span name)
 	return NULL;
 }
 
-/* The value of one parameter, after its "=". The same name twice would leave it to us which one holds. */
+/* The value of one parameter, after its "=". The same name twice would leave it to us which one
+ * holds. */
 static int take_value(struct span *s, struct span name, struct challenge *c)
 {
 	_cleanup_(buf_release) struct buf value = BUF_INIT;
@@ -117,7 +119,8 @@ static int take_value(struct span *s, struct span name, struct challenge *c)
 	return 0;
 }
 
-/* The parameters of a challenge: up to the end, or to a token that no "=" follows, which is the next scheme. */
+/* The parameters of a challenge: up to the end, or to a token that no "=" follows, which is the
+ * next scheme. */
 static int take_params(struct span *s, struct challenge *c)
 {
 	bool first = true;
@@ -209,7 +212,7 @@ int challenge_parse(struct span value, struct challenge *c)
 	return 0;
 }
 
-/* ---- Retry-After ------------------------------------------------------------------------------------------- */
+/* ---- Retry-After ---- */
 
 /* Days from 1970-01-01 to a day of the Gregorian calendar. */
 static int64_t days_from_civil(int64_t y, unsigned month, unsigned day)
@@ -319,7 +322,8 @@ int64_t retry_after_parse(struct span value, int64_t now)
 	int r = num_u64(s, UINT64_MAX, &seconds);
 	if (!r || r == -ERANGE)
 		return r || seconds > (uint64_t)most ? most : (int64_t)seconds;
-	if (!date_parse(s, &d, now) || d.day < 1 || d.day > 31 || d.hour > 23 || d.minute > 59 || d.second > 60)
+	if (!date_parse(s, &d, now) || d.day < 1 || d.day > 31 || d.hour > 23 || d.minute > 59 ||
+	    d.second > 60)
 		return -1;
 	int64_t at = days_from_civil((int64_t)d.year, (unsigned)d.month, (unsigned)d.day) * 86400 +
 		     (int64_t)(d.hour * 3600 + d.minute * 60 + d.second);

@@ -1,6 +1,6 @@
 /*
- * Where credentials come from, and in which order. Sources are read once, when they are opened; what is wrong with one
- * is told only when the search comes to it.
+ * Where credentials come from, and in which order. Sources are read once, when they are opened;
+ * what is wrong with one is told only when the search comes to it.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -117,8 +117,8 @@ static int open_source(const char *path, char **name)
 }
 
 /*
- * required: the user named it, so it has to be there. The usual places may be missing, or be somebody else's (HOME after su).
- * Returns whether there was something.
+ * required: the user named it, so it has to be there. The usual places may be missing, or be
+ * somebody else's (HOME after su). Returns whether there was something.
  */
 static bool add_file(struct credentials *c, const char *path, bool required)
 {
@@ -140,7 +140,8 @@ static bool add_file(struct credentials *c, const char *path, bool required)
 
 static void add_usual_places(struct credentials *c)
 {
-	const char *home = getenv("HOME"), *run = getenv("XDG_RUNTIME_DIR"), *docker = getenv("DOCKER_CONFIG");
+	const char *home = getenv("HOME"), *run = getenv("XDG_RUNTIME_DIR"),
+		   *docker = getenv("DOCKER_CONFIG");
 	_cleanup_(freep) char *path = NULL;
 
 	if (docker && *docker) {
@@ -170,11 +171,13 @@ static int read_pair(struct credentials *c, const struct credentials_options *o,
 	int r = read_secret(o->creds_fd, CREDS_FD_MAX, &c->pair);
 
 	if (r < 0)
-		return err_set(e, r, "credentials from descriptor %d: %s", o->creds_fd, err_word(r));
+		return err_set(e, r, "credentials from descriptor %d: %s", o->creds_fd,
+			       err_word(r));
 	while (c->pair.n && (c->pair.p[c->pair.n - 1] == '\n' || c->pair.p[c->pair.n - 1] == '\r'))
 		c->pair.n--;
 	if (credential_from_pair(buf_span(&c->pair), &check))
-		return err_set(e, E_USAGE, "credentials from descriptor %d are not of the form USER:PASSWORD",
+		return err_set(e, E_USAGE,
+			       "credentials from descriptor %d are not of the form USER:PASSWORD",
 			       o->creds_fd);
 	c->pair_domain = xstrdup(o->creds_domain);
 	return 0;
@@ -232,8 +235,8 @@ static char *searched(const struct credentials *c)
 	return buf_steal_str(&b);
 }
 
-int credentials_find(struct credentials *c, const char *domain, const char *repository, struct credential *out,
-		     struct err *e)
+int credentials_find(struct credentials *c, const char *domain, const char *repository,
+		     struct credential *out, struct err *e)
 {
 	*out = (struct credential){ 0 };
 	if (c->pair_domain && !strcmp(c->pair_domain, domain)) {
@@ -247,7 +250,8 @@ int credentials_find(struct credentials *c, const char *domain, const char *repo
 			return err_set(e, s->fault.code, "%s", s->fault.text);
 		if (!span_trim(buf_span(&s->text)).n)
 			continue;
-		int r = credentials_file_find(s->name, buf_span(&s->text), domain, repository, out, e);
+		int r = credentials_file_find(s->name, buf_span(&s->text), domain, repository, out,
+					      e);
 		if (r < 0)
 			credential_release(out);
 		if (r)

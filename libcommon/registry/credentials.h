@@ -1,5 +1,6 @@
 /*
- * What credentials.c and credentials_file.c share: from a source's text to the credential for one repository.
+ * What credentials.c and credentials_file.c share: from a source's text to the credential for one
+ * repository.
  */
 #ifndef OCIBOX_REGISTRY_CREDENTIALS_H
 #define OCIBOX_REGISTRY_CREDENTIALS_H
@@ -10,23 +11,26 @@
 void buf_wipe(struct buf *b);
 void str_wipe(char *s); /* NULL is fine */
 
-/* "USER:PASSWORD" into c. E_FORMAT where there is no ":" or a byte that no header and no form can carry. */
+/* "USER:PASSWORD" into c. E_FORMAT where there is no ":" or a byte that no header and no form can
+ * carry. */
 int credential_from_pair(struct span pair, struct credential *c);
 
 /*
- * Looks in the text of a containers-auth.json(5) or docker config.json, called name in messages. 1 found, 0 no entry for this repository, or an
- * error. May run a helper.
+ * Looks in the text of a containers-auth.json(5) or docker config.json, called name in messages. 1
+ * found, 0 no entry for this repository, or an error. May run a helper.
  */
-int credentials_file_find(const char *name, struct span text, const char *domain, const char *repository,
-			  struct credential *out, struct err *e);
+int credentials_file_find(const char *name, struct span text, const char *domain,
+			  const char *repository, struct credential *out, struct err *e);
 
-/* How well a key of "auths" or "credHelpers" covers the repository: 0 not at all, more for a longer path. */
+/* How well a key of "auths" or "credHelpers" covers the repository: 0 not at all, more for a longer
+ * path. */
 size_t credentials_key_covers(struct span key, const char *domain, const char *repository);
 
 /* Whether it names helpers; true where it does not parse. */
 bool credentials_file_has_helpers(struct span text);
 
 /* Asks docker-credential-NAME for server. 1, 0 where it has none, or an error. */
-int credential_helper_get(const char *name, const char *server, struct credential *out, struct err *e);
+int credential_helper_get(const char *name, const char *server, struct credential *out,
+			  struct err *e);
 
 #endif

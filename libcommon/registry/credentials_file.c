@@ -1,5 +1,6 @@
 /*
- * One file of credentials (containers-auth.json(5), docker's config.json), and the helpers that it names.
+ * One file of credentials (containers-auth.json(5), docker's config.json), and the helpers that it
+ * names.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 
 #include "libcommon/registry/credentials.h"
 
-#define DOCKER_HUB "docker.io"
+#define DOCKER_HUB     "docker.io"
 #define DOCKER_HUB_KEY "https://index.docker.io/v1/"
 
 enum { HELPER_OUTPUT_MAX = 256 << 10, HELPER_TIMEOUT_MS = 120000, HELPER_NAME_MAX = 64 };
@@ -37,7 +38,7 @@ static void json_wipep(struct json **doc)
 	json_free(*doc);
 }
 
-/* ---- which key is for whom ----------------------------------------------------------------------------------- */
+/* ---- which key is for whom ---- */
 
 static bool is_docker_hub(struct span host)
 {
@@ -45,7 +46,8 @@ static bool is_docker_hub(struct span host)
 	       span_is_nocase(host, "registry-1.docker.io");
 }
 
-/* A key may be a URL, end in slashes, or name the API's version: all of it stands for the host alone. */
+/* A key may be a URL, end in slashes, or name the API's version: all of it stands for the host
+ * alone. */
 static void key_split(struct span key, struct span *host, struct span *path)
 {
 	if (span_starts(key, "https://"))
@@ -67,10 +69,12 @@ size_t credentials_key_covers(struct span key, const char *domain, const char *r
 	struct span wanted = span_str(domain);
 
 	key_split(key, &host, &path);
-	if (!host.n || !(span_is_nocase(host, domain) || (is_docker_hub(host) && is_docker_hub(wanted))))
+	if (!host.n ||
+	    !(span_is_nocase(host, domain) || (is_docker_hub(host) && is_docker_hub(wanted))))
 		return 0;
 	if (path.n) {
-		struct span whole = span_str(repository), head = span_of(whole.p, MIN(path.n, whole.n));
+		struct span whole = span_str(repository),
+			    head = span_of(whole.p, MIN(path.n, whole.n));
 
 		if (!span_eq(head, path) || (whole.n > path.n && whole.p[path.n] != '/'))
 			return 0;
@@ -79,7 +83,7 @@ size_t credentials_key_covers(struct span key, const char *domain, const char *r
 	return 2 + 2 * path.n + (key.p == host.p && key.n == host.n + (path.n ? 1 + path.n : 0));
 }
 
-/* ---- entries --------------------------------------------------------------------------------------------------- */
+/* ---- entries ---- */
 
 /* Bytes that a header or a token request can carry: no controls. */
 static bool printable(struct span s)
@@ -118,7 +122,8 @@ static bool has_text(const struct json *entry, const char *key)
 
 static bool entry_has_secret(const struct json *entry)
 {
-	return has_text(entry, "auth") || has_text(entry, "identitytoken") || has_text(entry, "registrytoken") ||
+	return has_text(entry, "auth") || has_text(entry, "identitytoken") ||
+	       has_text(entry, "registrytoken") ||
 	       (has_text(entry, "username") && has_text(entry, "password"));
 }
 
@@ -164,7 +169,8 @@ static int credential_from_entry(const struct json *entry, struct credential *c,
 
 		json_str(json_get(entry, "auth"), &text);
 		int r = decode_auth(text, c);
-		/* docker writes "00000000-…:" there beside an identity token, and some tools no pair at all */
+		/* docker writes "00000000-…:" there beside an identity token, and some tools no
+		 * pair at all */
 		if (r && !c->identity_token && !c->registry_token)
 			return r;
 	} else if (json_str(json_get(entry, "username"), &user) && user.n &&
@@ -182,7 +188,7 @@ static int credential_from_entry(const struct json *entry, struct credential *c,
 	return 0;
 }
 
-/* ---- helpers --------------------------------------------------------------------------------------------------- */
+/* ---- helpers ---- */
 
 /* It becomes part of a program's name, so it must not be a path or an option. */
 static bool helper_name_valid(const char *name)
@@ -192,7 +198,8 @@ static bool helper_name_valid(const char *name)
 	if (!n || n > HELPER_NAME_MAX || *name == '.' || *name == '-')
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", name[i]))
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
+			    name[i]))
 			return false;
 	return true;
 }
@@ -210,11 +217,14 @@ static bool contains_nocase(struct span s, const char *what)
 static int helper_answer(struct span answer, struct credential *out)
 {
 	_cleanup_(json_wipep) struct json *doc = NULL;
-	struct json_limits limits = { .max_bytes = HELPER_OUTPUT_MAX, .max_values = 64, .max_depth = 4 };
+	struct json_limits limits = { .max_bytes = HELPER_OUTPUT_MAX,
+				      .max_values = 64,
+				      .max_depth = 4 };
 	struct err why = { 0 };
 	struct span user, secret;
 
-	if (json_parse(answer, &limits, &doc, &why) || !json_str(json_get(doc, "Username"), &user) ||
+	if (json_parse(answer, &limits, &doc, &why) ||
+	    !json_str(json_get(doc, "Username"), &user) ||
 	    !json_str(json_get(doc, "Secret"), &secret) || !secret.n)
 		return E_FORMAT;
 	if (span_is(user, "<token>")) {
@@ -232,10 +242,12 @@ static int helper_answer(struct span answer, struct credential *out)
 	return 0;
 }
 
-int credential_helper_get(const char *name, const char *server, struct credential *out, struct err *e)
+int credential_helper_get(const char *name, const char *server, struct credential *out,
+			  struct err *e)
 {
 	if (!helper_name_valid(name))
-		return err_set(e, E_FORMAT, "\"%s\" is no name of a credential helper", quoted_str(name));
+		return err_set(e, E_FORMAT, "\"%s\" is no name of a credential helper",
+			       quoted_str(name));
 
 	_cleanup_(freep) char *program = xasprintf("docker-credential-%s", name);
 	const char *const argv[] = { program, "get", NULL };
@@ -251,10 +263,12 @@ int credential_helper_get(const char *name, const char *server, struct credentia
 	buf_reserve(&answer, 16 << 10);
 	int r = spawn_run(&sp, &answer, &status);
 	if (r == -ENOENT)
-		return err_set(e, E_AUTH, "%s, which holds the credentials for %s, is not installed", program,
+		return err_set(e, E_AUTH,
+			       "%s, which holds the credentials for %s, is not installed", program,
 			       quoted_str(server));
 	if (r == -ETIMEDOUT)
-		return err_set(e, E_AUTH, "%s gave no answer within %d s", program, HELPER_TIMEOUT_MS / 1000);
+		return err_set(e, E_AUTH, "%s gave no answer within %d s", program,
+			       HELPER_TIMEOUT_MS / 1000);
 	if (r < 0)
 		return err_set(e, r, "%s: %s", program, err_word(r));
 	if (status && contains_nocase(buf_span(&answer), "credentials not found"))
@@ -262,8 +276,8 @@ int credential_helper_get(const char *name, const char *server, struct credentia
 	/* the answer of a helper that fails is its message, as the protocol has it */
 	if (status && WIFEXITED(status))
 		return err_set(e, E_AUTH, "%s failed for %s: %s", program, quoted_str(server),
-			       answer.n ? quoted(span_trim(span_of(answer.p, MIN(answer.n, 300u)))) :
-					  "it does not say why");
+			       answer.n ? quoted(span_trim(span_of(answer.p, MIN(answer.n, 300u))))
+					: "it does not say why");
 	if (status)
 		return err_set(e, E_AUTH, "%s was killed by signal %d", program, WTERMSIG(status));
 	if (helper_answer(buf_span(&answer), out)) {
@@ -273,7 +287,7 @@ int credential_helper_get(const char *name, const char *server, struct credentia
 	return 1;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 struct best {
 	struct span key;
@@ -281,8 +295,8 @@ struct best {
 	size_t score;
 };
 
-static struct best best_of(const struct json *members, bool (*usable)(const struct json *), const char *domain,
-			   const char *repository)
+static struct best best_of(const struct json *members, bool (*usable)(const struct json *),
+			   const char *domain, const char *repository)
 {
 	struct best best = { 0 };
 	const struct json *value;
@@ -311,7 +325,8 @@ static bool entry_is_empty(const struct json *entry)
 	return json_is_object(entry) && !entry_has_secret(entry);
 }
 
-/* What a helper is asked for: docker's own spelling of its registry, else the key as it was written. */
+/* What a helper is asked for: docker's own spelling of its registry, else the key as it was
+ * written. */
 static char *helper_server(struct span key, const char *domain)
 {
 	struct span host, path;
@@ -324,8 +339,8 @@ static char *helper_server(struct span key, const char *domain)
 	return span_dup(key);
 }
 
-static int ask_helper(const char *name, const char *helper, const char *member, struct span key, const char *domain,
-		      struct credential *out, struct err *e)
+static int ask_helper(const char *name, const char *helper, const char *member, struct span key,
+		      const char *domain, struct credential *out, struct err *e)
 {
 	_cleanup_(freep) char *server = helper_server(key, domain);
 	struct err why = { 0 };
@@ -334,8 +349,8 @@ static int ask_helper(const char *name, const char *helper, const char *member, 
 	if (r < 0)
 		return err_set(e, r, "%s: %s", quoted_str(name), why.text);
 	if (r)
-		out->source = xasprintf("docker-credential-%s for \"%s\" (%s of %s)", helper, quoted_str(server), member,
-					quoted_str(name));
+		out->source = xasprintf("docker-credential-%s for \"%s\" (%s of %s)", helper,
+					quoted_str(server), member, quoted_str(name));
 	return r;
 }
 
@@ -350,36 +365,40 @@ bool credentials_file_has_helpers(struct span text)
 	return json_len(json_get(doc, "credHelpers")) || has_text(doc, "credsStore");
 }
 
-int credentials_file_find(const char *name, struct span text, const char *domain, const char *repository,
-			  struct credential *out, struct err *e)
+int credentials_file_find(const char *name, struct span text, const char *domain,
+			  const char *repository, struct credential *out, struct err *e)
 {
 	_cleanup_(json_wipep) struct json *doc = NULL;
 	struct err why = { 0 };
 
 	int r = json_parse(text, NULL, &doc, &why);
 	if (r < 0)
-		return err_set(e, r, "%s: %s", quoted_str(name), *why.text ? why.text : err_word(r));
+		return err_set(e, r, "%s: %s", quoted_str(name),
+			       *why.text ? why.text : err_word(r));
 	if (!json_is_object(doc))
 		return err_set(e, E_FORMAT, "%s: is not a JSON object", quoted_str(name));
 
 	const struct json *auths = json_get(doc, "auths");
 	struct best entry = best_of(auths, entry_has_secret, domain, repository);
-	struct best helper = best_of(json_get(doc, "credHelpers"), names_helper, domain, repository);
+	struct best helper =
+		best_of(json_get(doc, "credHelpers"), names_helper, domain, repository);
 	const char *store = json_cstr(json_get(doc, "credsStore"));
 
 	if (helper.score && (helper.score | 1) >= entry.score)
-		return ask_helper(name, json_cstr(helper.value), "credHelpers", helper.key, domain, out, e);
+		return ask_helper(name, json_cstr(helper.value), "credHelpers", helper.key, domain,
+				  out, e);
 	if (entry.score) {
 		const char *what;
 
 		if (credential_from_entry(entry.value, out, &what))
-			return err_set(e, E_FORMAT, "%s: %s of the entry \"%s\" is malformed", quoted_str(name), what,
-				       quoted(entry.key));
+			return err_set(e, E_FORMAT, "%s: %s of the entry \"%s\" is malformed",
+				       quoted_str(name), what, quoted(entry.key));
 		out->source = xasprintf("entry \"%s\" of %s", quoted(entry.key), quoted_str(name));
 		return 1;
 	}
 	if (store && *store) {
-		/* docker leaves an empty entry behind for what it gave to the store, under the key that it gave */
+		/* docker leaves an empty entry behind for what it gave to the store, under the key
+		 * that it gave */
 		struct best left = best_of(auths, entry_is_empty, domain, repository);
 
 		return ask_helper(name, store, "credsStore", left.key, domain, out, e);

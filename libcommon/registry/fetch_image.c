@@ -25,8 +25,8 @@ static int check_stream_config(struct stream **s, const struct fetch_options *o,
 	return r;
 }
 
-static int write_blobs(struct fetch *f, const struct selection *sel, struct image_writer *w, const struct fetch_options *o,
-		       struct err *e)
+static int write_blobs(struct fetch *f, const struct selection *sel, struct image_writer *w,
+		       const struct fetch_options *o, struct err *e)
 {
 	for (size_t i = 0; i < sel->blobs_n; i++) {
 		_cleanup_(stream_closep) struct stream *s = NULL;
@@ -45,8 +45,8 @@ static int write_blobs(struct fetch *f, const struct selection *sel, struct imag
 	return 0;
 }
 
-int fetch_image_to_stream(struct registry *r, const struct selection *sel, struct sink *out, const char *name,
-			  const struct fetch_options *o, struct err *e)
+int fetch_image_to_stream(struct registry *r, const struct selection *sel, struct sink *out,
+			  const char *name, const struct fetch_options *o, struct err *e)
 {
 	const struct image_writer_options wo = {
 		.ref_name = name,
@@ -68,8 +68,8 @@ int fetch_image_to_stream(struct registry *r, const struct selection *sel, struc
 	return code ? code : sink_flush(out);
 }
 
-static int check_layout_config(const struct selection *sel, const struct layout *l, const struct fetch_options *o,
-			       struct err *e)
+static int check_layout_config(const struct selection *sel, const struct layout *l,
+			       const struct fetch_options *o, struct err *e)
 {
 	_cleanup_(buf_release) struct buf raw = BUF_INIT;
 	_cleanup_(fd_closep) int fd = layout_blob_open(l, &sel->blobs[0], e);
@@ -78,8 +78,8 @@ static int check_layout_config(const struct selection *sel, const struct layout 
 	return r ? r : o->check_config(o->check_arg, &raw, e);
 }
 
-int fetch_image_to_layout(struct registry *r, const struct selection *sel, const struct layout *l, const char *tag,
-			  const struct fetch_options *o, struct err *e)
+int fetch_image_to_layout(struct registry *r, const struct selection *sel, const struct layout *l,
+			  const char *tag, const struct fetch_options *o, struct err *e)
 {
 	/* the config alone first: it may say that this is not the image that was wanted */
 	size_t first = sel->manifest && o->check_config ? 1 : 0;
@@ -94,6 +94,7 @@ int fetch_image_to_layout(struct registry *r, const struct selection *sel, const
 	if (!code)
 		code = fetch_to_layout(r, l, sel->blobs + first, sel->blobs_n - first, &rest, e);
 	for (size_t i = sel->docs_n; !code && i > 0; i--)
-		code = layout_write_blob(l, &sel->docs[i - 1]->digest, buf_span(&sel->docs[i - 1]->raw), o->sync, e);
+		code = layout_write_blob(l, &sel->docs[i - 1]->digest,
+					 buf_span(&sel->docs[i - 1]->raw), o->sync, e);
 	return code ? code : layout_set_tag(l, tag, sel->top, o->sync, e);
 }

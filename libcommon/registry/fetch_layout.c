@@ -1,8 +1,10 @@
 /*
- * Blobs into an image layout: several at a time, each into a partial file that a later run goes on with.
+ * Blobs into an image layout: several at a time, each into a partial file that a later run goes on
+ * with.
  *
- * A window of the receive buffer is hashed and written where it lies. What a partial holds is hashed again from the disk before it is
- * gone on with. Where a whole that was put together of parts is wrong, it is fetched once more from the start.
+ * A window of the receive buffer is hashed and written where it lies. What a partial holds is
+ * hashed again from the disk before it is gone on with. Where a whole that was put together of
+ * parts is wrong, it is fetched once more from the start.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +25,8 @@ struct run {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	size_t next;        /* the first blob that nobody has begun */
-	unsigned working;   /* threads, and one for the caller while it waits */
+	size_t next;	  /* the first blob that nobody has begun */
+	unsigned working; /* threads, and one for the caller while it waits */
 	_Atomic bool stop;
 	_Atomic unsigned readers;
 	int fault;
@@ -52,7 +54,7 @@ static void meter_done(struct meter *m, uint64_t done)
 	atomic_store_explicit(&m->done, done, memory_order_relaxed);
 }
 
-/* ---- one blob ------------------------------------------------------------------------------------------------------ */
+/* ---- one blob ---- */
 
 struct transfer {
 	struct run *run;
@@ -62,7 +64,8 @@ struct transfer {
 	uint64_t at; /* bytes that are in the file and in the hash */
 };
 
-/* The stream's bytes into the hash and, unless fd is -1, into the file. 0, E_SIZE, the stream's error, or -ECANCELED. */
+/* The stream's bytes into the hash and, unless fd is -1, into the file. 0, E_SIZE, the stream's
+ * error, or -ECANCELED. */
 static int take_stream(struct transfer *t, struct stream *s, int fd)
 {
 	for (;;) {
@@ -138,7 +141,8 @@ static int transfer(struct transfer *t, int fd, uint64_t have, struct err *e)
 	return r ? r : check_digest(t);
 }
 
-/* Fills the partial and gives it its name. Bytes that are wrong are removed; those that are merely too few stay. */
+/* Fills the partial and gives it its name. Bytes that are wrong are removed; those that are merely
+ * too few stay. */
 static int fill_partial(struct transfer *t, int *fd, struct err *e)
 {
 	const struct fetch_options *o = &t->run->o;
@@ -154,7 +158,8 @@ static int fill_partial(struct transfer *t, int *fd, struct err *e)
 	uint64_t retries = registry_stats(t->run->r)->retries;
 	int r = transfer(t, *fd, have, e);
 	/* put together of parts: one of them may be to blame */
-	if ((have || registry_stats(t->run->r)->retries != retries) && (r == E_DIGEST || r == E_SIZE)) {
+	if ((have || registry_stats(t->run->r)->retries != retries) &&
+	    (r == E_DIGEST || r == E_SIZE)) {
 		err_clear(e);
 		r = ftruncate(*fd, 0) < 0 ? -errno : transfer(t, *fd, 0, e);
 	}
@@ -186,7 +191,8 @@ static int is_there(struct transfer *t)
 	return r < 0 ? r : 1;
 }
 
-/* The partial, once no other process is at it: *fd, or -1 where that one has made the blob meanwhile. */
+/* The partial, once no other process is at it: *fd, or -1 where that one has made the blob
+ * meanwhile. */
 static int wait_for_partial(struct transfer *t, int *fd, struct err *e)
 {
 	struct timespec nap = { .tv_nsec = WAIT_FOR_OTHER_MS * 1000000L };
@@ -234,7 +240,7 @@ static int fetch_blob(struct transfer *t, struct err *e)
 	return r;
 }
 
-/* ---- many ------------------------------------------------------------------------------------------------------------ */
+/* ---- many ---- */
 
 static int fetch_nth(struct run *run, size_t i, struct err *e)
 {
@@ -267,8 +273,8 @@ static void *work(void *arg)
 	return NULL;
 }
 
-int fetch_to_layout(struct registry *r, const struct layout *l, const struct descriptor *blobs, size_t n,
-		    const struct fetch_options *o, struct err *e)
+int fetch_to_layout(struct registry *r, const struct layout *l, const struct descriptor *blobs,
+		    size_t n, const struct fetch_options *o, struct err *e)
 {
 	struct run *run = xcalloc(1, sizeof(*run));
 	int fault = 0;

@@ -1,10 +1,11 @@
 /*
  * Blobs handed out in order, while later ones arrive.
  *
- * The blob that the reader is at flows straight from the network. Threads fetch those behind it into unlinked files, until
- * spool_max bytes lie there; a thread whose blob becomes the reader's hands over its open stream, so that the reader takes first what
- * lies on the disk and then the network's bytes again. Nothing waits in memory, and nobody waits for room that only a later blob's
- * reader could make.
+ * The blob that the reader is at flows straight from the network. Threads fetch those behind it
+ * into unlinked files, until spool_max bytes lie there; a thread whose blob becomes the reader's
+ * hands over its open stream, so that the reader takes first what lies on the disk and then the
+ * network's bytes again. Nothing waits in memory, and nobody waits for room that only a later
+ * blob's reader could make.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -25,11 +26,11 @@ struct slot {
 	const struct descriptor *d;
 	struct meter *m;
 	enum slot_state state;
-	struct stream *src;  /* the network's bytes from spooled on; NULL after its end */
-	int fault;           /* of opening src, or of src at its end */
-	struct err err;      /* what src says */
-	int spool;           /* -1: none */
-	uint64_t spooled;    /* bytes in it, under the lock */
+	struct stream *src; /* the network's bytes from spooled on; NULL after its end */
+	int fault;	    /* of opening src, or of src at its end */
+	struct err err;	    /* what src says */
+	int spool;	    /* -1: none */
+	uint64_t spooled;   /* bytes in it, under the lock */
 };
 
 struct fetch {
@@ -38,8 +39,8 @@ struct fetch {
 	size_t n, current, next; /* blobs; the reader's; the first that nobody has begun */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	uint64_t spooled;        /* bytes of all spools that were not read */
-	bool opened;             /* fetch_next was called */
+	uint64_t spooled; /* bytes of all spools that were not read */
+	bool opened;	  /* fetch_next was called */
 	bool stop;
 	unsigned threads;
 	pthread_t *thread;
@@ -53,8 +54,10 @@ int fetch_fault(const struct descriptor *d, int code, const struct err *why, str
 
 	digest_text(&d->digest, digest);
 	if (code == E_NOT_FOUND && descriptor_is_nondistributable(d))
-		return err_set(e, code, "%s: is a foreign layer that the registry does not hold, and its urls are not followed (%s)",
-			       digest, text);
+		return err_set(
+			e, code,
+			"%s: is a foreign layer that the registry does not hold, and its urls are not followed (%s)",
+			digest, text);
 	return err_set(e, code, "%s: %s", digest, text);
 }
 
@@ -80,15 +83,17 @@ static void slot_end(struct slot *slot)
 	stream_close(steal_ptr(&slot->src));
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
-/* Whether n more bytes may go into the slot's spool, after waiting for room. False when the reader has come to it. */
+/* Whether n more bytes may go into the slot's spool, after waiting for room. False when the reader
+ * has come to it. */
 static bool wait_for_room(struct fetch *f, const struct slot *slot, size_t n)
 {
 	bool room;
 
 	pthread_mutex_lock(&f->lock);
-	while (!f->stop && &f->slots[f->current] != slot && n > f->spool_max - MIN(f->spooled, f->spool_max))
+	while (!f->stop && &f->slots[f->current] != slot &&
+	       n > f->spool_max - MIN(f->spooled, f->spool_max))
 		pthread_cond_wait(&f->changed, &f->lock);
 	room = !f->stop && &f->slots[f->current] != slot;
 	if (room)
@@ -97,7 +102,8 @@ static bool wait_for_room(struct fetch *f, const struct slot *slot, size_t n)
 	return room;
 }
 
-/* No room on the disk is the same as no room in the budget: what came stays in the stream until the reader wants it. */
+/* No room on the disk is the same as no room in the budget: what came stays in the stream until the
+ * reader wants it. */
 static void no_more_room(struct fetch *f, size_t n)
 {
 	pthread_mutex_lock(&f->lock);
@@ -157,20 +163,21 @@ static void *work(void *arg)
 	}
 }
 
-/* ---- the reader ---------------------------------------------------------------------------------------------------- */
+/* ---- the reader ---- */
 
 struct reader {
 	struct stream s;
 	struct fetch *f;
 	struct slot *slot;
 	struct err *e;
-	uint64_t at;         /* bytes of the spool that were read */
-	uint64_t punched;    /* bytes of it that were given back to the file system */
-	unsigned char *mem;  /* a window of the spool; NULL until there is one */
-	size_t borrowed;     /* the length of the window that is src's */
+	uint64_t at;	    /* bytes of the spool that were read */
+	uint64_t punched;   /* bytes of it that were given back to the file system */
+	unsigned char *mem; /* a window of the spool; NULL until there is one */
+	size_t borrowed;    /* the length of the window that is src's */
 };
 
-/* How many bytes of the spool are there beyond at; waits while its thread is at work and there are none. */
+/* How many bytes of the spool are there beyond at; waits while its thread is at work and there are
+ * none. */
 static uint64_t spool_ready(struct reader *rd)
 {
 	struct fetch *f = rd->f;
@@ -193,8 +200,8 @@ static void spool_give_back(struct reader *rd, size_t n)
 	rd->at += n;
 	if (rd->at - rd->punched < PUNCH_EVERY)
 		return;
-	if (!fallocate(rd->slot->spool, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)rd->punched,
-		       (off_t)(rd->at - rd->punched)))
+	if (!fallocate(rd->slot->spool, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		       (off_t)rd->punched, (off_t)(rd->at - rd->punched)))
 		rd->punched = rd->at;
 }
 
@@ -312,7 +319,8 @@ int fetch_next(struct fetch *f, struct stream **out, struct err *e)
 	return 0;
 }
 
-struct fetch *fetch_open(struct registry *r, const struct descriptor *blobs, size_t n, const struct fetch_options *o)
+struct fetch *fetch_open(struct registry *r, const struct descriptor *blobs, size_t n,
+			 const struct fetch_options *o)
 {
 	struct fetch *f = xcalloc(1, sizeof(*f) + n * sizeof(f->slots[0]));
 	size_t threads = o->spool_max && o->jobs > 1 ? MIN(o->jobs - 1, n > 1 ? n - 1 : 0) : 0;

@@ -12,8 +12,9 @@
 enum { MIRRORS_FILE_MAX = 1 << 20, MIRRORS_RULES_MAX = 4096, MIRRORS_PER_RULE_MAX = 32 };
 
 struct rule {
-	char *prefix;          /* "docker.io", "docker.io/library" */
-	struct mirror *mirrors; /* repository: what stands in place of prefix after the mirror's domain, "" for nothing */
+	char *prefix;		/* "docker.io", "docker.io/library" */
+	struct mirror *mirrors; /* repository: what stands in place of prefix after the mirror's
+				   domain, "" for nothing */
 	size_t n;
 	bool only;
 };
@@ -62,7 +63,8 @@ static bool location_valid(struct span s)
 		for (size_t i = 0; i < part.n; i++) {
 			unsigned char c = part.p[i];
 
-			if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_')
+			if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+			    c == '-' || c == '_')
 				continue;
 			if (host && ((c >= 'A' && c <= 'Z') || c == ':' || c == '[' || c == ']'))
 				continue;
@@ -99,10 +101,12 @@ static int add_mirror(struct rule *rule, struct span word, struct err *e)
 	if (span_ends(word, "/"))
 		word.n--;
 	if (!location_valid(word))
-		return err_set(e, E_FORMAT, "\"%s\" is no mirror (wanted: [http://]HOST[:PORT][/PATH])",
+		return err_set(e, E_FORMAT,
+			       "\"%s\" is no mirror (wanted: [http://]HOST[:PORT][/PATH])",
 			       quoted(word));
 	if (rule->n == MIRRORS_PER_RULE_MAX)
-		return err_set(e, E_TOOBIG, "more than %d mirrors in one rule", MIRRORS_PER_RULE_MAX);
+		return err_set(e, E_TOOBIG, "more than %d mirrors in one rule",
+			       MIRRORS_PER_RULE_MAX);
 	size_t slash = span_find(word, '/');
 	m.domain = span_dup(span_of(word.p, slash));
 	m.repository = slash < word.n ? span_dup(span_tail(word, slash + 1)) : xstrdup("");
@@ -121,7 +125,8 @@ static int parse_line(struct mirrors *m, struct span line, struct err *e)
 	if (m->n == MIRRORS_RULES_MAX)
 		return err_set(e, E_TOOBIG, "more than %d rules", MIRRORS_RULES_MAX);
 	if (!location_valid(word))
-		return err_set(e, E_FORMAT, "\"%s\" is no registry or prefix (wanted: HOST[:PORT][/PATH])",
+		return err_set(e, E_FORMAT,
+			       "\"%s\" is no registry or prefix (wanted: HOST[:PORT][/PATH])",
 			       quoted(word));
 	m->rules = xrealloc(m->rules, (m->n + 1) * sizeof(*m->rules));
 	struct rule *rule = &m->rules[m->n++];
@@ -157,14 +162,17 @@ int mirrors_open(const char *path, struct mirrors **out, struct err *e)
 
 		r = parse_line(m, line, &why);
 		if (r < 0)
-			return err_set(e, r, "%s: line %zu: %s", quoted_str(path), number, why.text);
+			return err_set(e, r, "%s: line %zu: %s", quoted_str(path), number,
+				       why.text);
 	}
 	*out = steal_ptr(&m);
 	return 0;
 }
 
-/* Where domain/repository begins with prefix at a "/": what follows of the repository, without that slash. */
-static bool prefix_covers(const char *prefix, const char *domain, const char *repository, const char **rest)
+/* Where domain/repository begins with prefix at a "/": what follows of the repository, without that
+ * slash. */
+static bool prefix_covers(const char *prefix, const char *domain, const char *repository,
+			  const char **rest)
 {
 	size_t n = strlen(domain);
 
@@ -182,8 +190,8 @@ static bool prefix_covers(const char *prefix, const char *domain, const char *re
 	return true;
 }
 
-void mirrors_find(const struct mirrors *m, const char *domain, const char *repository, struct mirror **out, size_t *n,
-		  bool *only)
+void mirrors_find(const struct mirrors *m, const char *domain, const char *repository,
+		  struct mirror **out, size_t *n, bool *only)
 {
 	const struct rule *best = NULL;
 	const char *rest = NULL;

@@ -1,5 +1,6 @@
 /*
- * From a reference to documents: the choice among platforms, nested indexes, and the list of blobs that go along.
+ * From a reference to documents: the choice among platforms, nested indexes, and the list of blobs
+ * that go along.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +8,9 @@
 #include "libcommon/registry.h"
 
 enum {
-	SELECT_DEPTH_MAX = 4,         /* an index in an index in an index */
+	SELECT_DEPTH_MAX = 4, /* an index in an index in an index */
 	SELECT_DOCS_MAX = 4096,
-	SELECT_BYTES_MAX = 32 << 20,  /* of all documents */
+	SELECT_BYTES_MAX = 32 << 20, /* of all documents */
 };
 
 struct walk {
@@ -65,17 +66,19 @@ static int get_child(struct walk *w, const struct descriptor *d, struct document
 
 	digest_text(&d->digest, text);
 	if (d->size > DOC_MANIFEST_MAX)
-		return err_set(w->e, E_TOOBIG, "%s: the index gives it %llu bytes, more than the %d MiB of a manifest", text,
-			       (unsigned long long)d->size, DOC_MANIFEST_MAX >> 20);
+		return err_set(
+			w->e, E_TOOBIG,
+			"%s: the index gives it %llu bytes, more than the %d MiB of a manifest",
+			text, (unsigned long long)d->size, DOC_MANIFEST_MAX >> 20);
 	int r = registry_get_document(w->r, text, doc, w->e);
 	if (r < 0)
 		return r;
 	if (doc->raw.n != d->size)
-		return err_set(w->e, E_SIZE, "%s: has %zu bytes, the index says %llu", text, doc->raw.n,
-			       (unsigned long long)d->size);
+		return err_set(w->e, E_SIZE, "%s: has %zu bytes, the index says %llu", text,
+			       doc->raw.n, (unsigned long long)d->size);
 	if (*d->media_type && is_index_type(d->media_type) != (doc->kind == DOC_INDEX))
-		return err_set(w->e, E_FORMAT, "%s: is %s, the index says %s", text, quoted_str(doc->media_type),
-			       quoted_str(d->media_type));
+		return err_set(w->e, E_FORMAT, "%s: is %s, the index says %s", text,
+			       quoted_str(doc->media_type), quoted_str(d->media_type));
 	*out = steal_ptr(&doc);
 	return 0;
 }
@@ -92,7 +95,8 @@ static int add_doc(struct walk *w, struct document **doc)
 {
 	w->bytes += (*doc)->raw.n;
 	if (w->s->docs_n == SELECT_DOCS_MAX)
-		return err_set(w->e, E_TOOBIG, "the index names more than %d documents", SELECT_DOCS_MAX);
+		return err_set(w->e, E_TOOBIG, "the index names more than %d documents",
+			       SELECT_DOCS_MAX);
 	if (w->bytes > SELECT_BYTES_MAX)
 		return err_set(w->e, E_TOOBIG, "the index names more than %d MiB of documents",
 			       SELECT_BYTES_MAX >> 20);
@@ -122,9 +126,10 @@ static int take_all(struct walk *w, struct document **doc, unsigned depth)
 
 		if (have_doc(w, &d->digest))
 			continue;
-		/* an index may name what is neither index nor manifest: that goes along as a blob would, but no reader
-		 * of ours knows it, so it is named instead of dropped */
-		if (*d->media_type && !is_index_type(d->media_type) && !is_manifest_type(d->media_type))
+		/* an index may name what is neither index nor manifest: that goes along as a blob
+		 * would, but no reader of ours knows it, so it is named instead of dropped */
+		if (*d->media_type && !is_index_type(d->media_type) &&
+		    !is_manifest_type(d->media_type))
 			return err_set(w->e, E_UNSUPPORTED, "the index names an entry of type %s",
 				       quoted_str(d->media_type));
 		r = get_child(w, d, &child);
@@ -136,9 +141,11 @@ static int take_all(struct walk *w, struct document **doc, unsigned depth)
 	return 0;
 }
 
-static int descend(struct walk *w, const struct document *index, unsigned depth, struct document **out);
+static int descend(struct walk *w, const struct document *index, unsigned depth,
+		   struct document **out);
 
-static int descend_into(struct walk *w, const struct descriptor *d, unsigned depth, struct document **out)
+static int descend_into(struct walk *w, const struct descriptor *d, unsigned depth,
+			struct document **out)
 {
 	_cleanup_(document_freep) struct document *child = NULL;
 	int r = get_child(w, d, &child);
@@ -153,9 +160,10 @@ static int descend_into(struct walk *w, const struct descriptor *d, unsigned dep
 	return 0;
 }
 
-/* The manifest below index that serves the wanted platform: the index's own choice, else what nested indexes without a
- * platform of their own hold, in their order. */
-static int descend(struct walk *w, const struct document *index, unsigned depth, struct document **out)
+/* The manifest below index that serves the wanted platform: the index's own choice, else what
+ * nested indexes without a platform of their own hold, in their order. */
+static int descend(struct walk *w, const struct document *index, unsigned depth,
+		   struct document **out)
 {
 	struct err why = { 0 };
 	size_t pos;
@@ -168,7 +176,8 @@ static int descend(struct walk *w, const struct document *index, unsigned depth,
 	for (size_t i = 0; r == E_NOT_FOUND && i < index->manifests_n; i++) {
 		struct err inner = { 0 }, *outer = w->e;
 
-		if (!is_index_type(index->manifests[i].media_type) || index->manifests[i].has_platform)
+		if (!is_index_type(index->manifests[i].media_type) ||
+		    index->manifests[i].has_platform)
 			continue;
 		w->e = &inner;
 		int below = descend_into(w, &index->manifests[i], depth, out);
@@ -181,7 +190,7 @@ static int descend(struct walk *w, const struct document *index, unsigned depth,
 	return err_set(w->e, r, "%s", *why.text ? why.text : err_word(r));
 }
 
-/* ---- blobs --------------------------------------------------------------------------------------------------------- */
+/* ---- blobs ---- */
 
 static int add_blob(struct walk *w, struct set64 *seen, const struct descriptor *d, bool layer)
 {
@@ -190,19 +199,23 @@ static int add_blob(struct walk *w, struct set64 *seen, const struct descriptor 
 
 	if (!layer && d->size > DOC_CONFIG_MAX)
 		return err_set(w->e, E_TOOBIG, "config %s: has %llu bytes, more than %d MiB",
-			       digest_text(&d->digest, text), (unsigned long long)d->size, DOC_CONFIG_MAX >> 20);
+			       digest_text(&d->digest, text), (unsigned long long)d->size,
+			       DOC_CONFIG_MAX >> 20);
 	if (!set64_add(seen, siphash(w->key, d->digest.v, hash_size(d->digest.alg)))) {
 		for (size_t i = 0; i < s->blobs_n; i++) {
 			if (!digest_eq(&s->blobs[i].digest, &d->digest))
 				continue;
 			if (s->blobs[i].size == d->size)
 				return 0;
-			return err_set(w->e, E_SIZE, "%s: has two sizes, %llu and %llu", digest_text(&d->digest, text),
-				       (unsigned long long)s->blobs[i].size, (unsigned long long)d->size);
+			return err_set(w->e, E_SIZE, "%s: has two sizes, %llu and %llu",
+				       digest_text(&d->digest, text),
+				       (unsigned long long)s->blobs[i].size,
+				       (unsigned long long)d->size);
 		}
 	}
 	if (!(s->blobs_n & (s->blobs_n - 1)))
-		s->blobs = xrealloc(s->blobs, (s->blobs_n ? 2 * s->blobs_n : 1) * sizeof(*s->blobs));
+		s->blobs =
+			xrealloc(s->blobs, (s->blobs_n ? 2 * s->blobs_n : 1) * sizeof(*s->blobs));
 	s->blobs[s->blobs_n] = (struct descriptor){ 0 };
 	descriptor_copy(&s->blobs[s->blobs_n++], d);
 	s->layers_n += layer;
@@ -226,15 +239,16 @@ static int list_blobs(struct walk *w)
 	return r;
 }
 
-int registry_select(struct registry *r, const struct reference *ref, const struct selection_options *o, struct selection *out,
-		    struct err *e)
+int registry_select(struct registry *r, const struct reference *ref,
+		    const struct selection_options *o, struct selection *out, struct err *e)
 {
 	_cleanup_(selection_release) struct selection s = { 0 };
 	_cleanup_(document_freep) struct document *top = xcalloc(1, sizeof(*top)), *chosen = NULL;
 	struct walk w = { .r = r, .o = o, .s = &s, .e = e };
 	char text[DIGEST_TEXT_MAX];
 
-	int code = registry_get_document(r, ref->has_digest ? digest_text(&ref->digest, text) : ref->tag, top, e);
+	int code = registry_get_document(
+		r, ref->has_digest ? digest_text(&ref->digest, text) : ref->tag, top, e);
 	if (!code && top->kind == DOC_INDEX && !o->all_platforms) {
 		code = descend(&w, top, 0, &chosen);
 		if (!code)

@@ -11,8 +11,9 @@ static char *seen(const char *value)
 	if (r)
 		snprintf(text, sizeof(text), "error %s", err_word(r));
 	else
-		snprintf(text, sizeof(text), "%d realm=%s service=%s scope=%s error=%s", c.scheme, c.realm ? c.realm : "-",
-			 c.service ? c.service : "-", c.scope ? c.scope : "-", c.error ? c.error : "-");
+		snprintf(text, sizeof(text), "%d realm=%s service=%s scope=%s error=%s", c.scheme,
+			 c.realm ? c.realm : "-", c.service ? c.service : "-",
+			 c.scope ? c.scope : "-", c.error ? c.error : "-");
 	challenge_release(&c);
 	return text;
 }
@@ -21,21 +22,29 @@ static char *seen(const char *value)
 
 static void challenges(void)
 {
-	is_str(seen("Basic realm=\"Registry Realm\""), "1 realm=Registry Realm service=- scope=- error=-", "Basic");
-	is_str(seen("basic"), "1 realm=- service=- scope=- error=-", "Basic without a realm, in lower case");
+	is_str(seen("Basic realm=\"Registry Realm\""),
+	       "1 realm=Registry Realm service=- scope=- error=-", "Basic");
+	is_str(seen("basic"), "1 realm=- service=- scope=- error=-",
+	       "Basic without a realm, in lower case");
 	is_str(seen("Bearer realm=\"https://a.example/token\",service=\"reg\",scope=\"repository:x:pull,push\""),
-	       "2 realm=https://a.example/token service=reg scope=repository:x:pull,push error=-", "Bearer");
+	       "2 realm=https://a.example/token service=reg scope=repository:x:pull,push error=-",
+	       "Bearer");
 	is_str(seen("BEARER  Realm = token , SERVICE=\"a\\\"b\\\\c\" ,error=invalid_token"),
-	       "2 realm=token service=a\"b\\c scope=- error=invalid_token", "blanks, case, tokens, escapes");
+	       "2 realm=token service=a\"b\\c scope=- error=invalid_token",
+	       "blanks, case, tokens, escapes");
 	is_str(seen("Bearer service=x"), NOTHING, "Bearer without a realm is none");
 	is_str(seen("Bearer realm=\"\""), NOTHING, "nor with an empty one");
-	is_str(seen("Basic realm=\"b\", Bearer realm=\"t\",service=s"), "2 realm=t service=s scope=- error=-",
-	       "Bearer is preferred when it comes last");
-	is_str(seen("Bearer realm=\"t\", Basic realm=\"b\""), "2 realm=t service=- scope=- error=-", "and first");
-	is_str(seen("Negotiate dG9r/ZW4=, Basic realm=x"), "1 realm=x service=- scope=- error=-", "token68 is passed over");
-	is_str(seen("Negotiate, Digest nonce=\"1,2\", qop=auth, Basic"), "1 realm=- service=- scope=- error=-",
+	is_str(seen("Basic realm=\"b\", Bearer realm=\"t\",service=s"),
+	       "2 realm=t service=s scope=- error=-", "Bearer is preferred when it comes last");
+	is_str(seen("Bearer realm=\"t\", Basic realm=\"b\""), "2 realm=t service=- scope=- error=-",
+	       "and first");
+	is_str(seen("Negotiate dG9r/ZW4=, Basic realm=x"), "1 realm=x service=- scope=- error=-",
+	       "token68 is passed over");
+	is_str(seen("Negotiate, Digest nonce=\"1,2\", qop=auth, Basic"),
+	       "1 realm=- service=- scope=- error=-",
 	       "so are unknown schemes and their parameters");
-	is_str(seen(" , ,Basic realm=x,, "), "1 realm=x service=- scope=- error=-", "empty elements");
+	is_str(seen(" , ,Basic realm=x,, "), "1 realm=x service=- scope=- error=-",
+	       "empty elements");
 	is_str(seen(""), NOTHING, "an empty value");
 	is_str(seen("Bearer realm=\"a\",realm=\"b\""), "error protocol error", "two realms");
 	is_str(seen("Bearer realm=\"a"), "error protocol error", "an open quote");
@@ -95,10 +104,12 @@ static void retry_after(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		is_num(retry_after_parse(span_str(rows[i].value), rows[i].now), rows[i].want, rows[i].value);
+		is_num(retry_after_parse(span_str(rows[i].value), rows[i].now), rows[i].want,
+		       rows[i].value);
 	/* two digits of a year: at most 50 years ahead */
 	ok(retry_after_parse(SPAN("Sunday, 06-Nov-30 08:49:37 GMT"), 1700000000) > 0, "30 is 2030");
-	is_num(retry_after_parse(SPAN("Sunday, 06-Nov-94 08:49:37 GMT"), 1700000000), 0, "94 is 1994");
+	is_num(retry_after_parse(SPAN("Sunday, 06-Nov-94 08:49:37 GMT"), 1700000000), 0,
+	       "94 is 1994");
 }
 
 int main(void)

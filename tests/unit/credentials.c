@@ -62,24 +62,27 @@ static void keys(void)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char name[256];
 
-		snprintf(name, sizeof(name), "%s for %s/%s", rows[i].json, rows[i].domain, rows[i].repository);
+		snprintf(name, sizeof(name), "%s for %s/%s", rows[i].json, rows[i].domain,
+			 rows[i].repository);
 		is_str(found(rows[i].json, rows[i].domain, rows[i].repository), rows[i].want, name);
 	}
 }
 
 static void scopes(void)
 {
-	static const char json[] = "{\"auths\":{"
-				   "\"reg.example\":{\"username\":\"host\",\"password\":\"0\"},"
-				   "\"reg.example/org-a\":{\"username\":\"a\",\"password\":\"1\"},"
-				   "\"https://reg.example/org-a/app\":{\"username\":\"app\",\"password\":\"2\"},"
-				   "\"other.example/org-a\":{\"username\":\"oa\",\"password\":\"3\"}}}";
+	static const char json[] =
+		"{\"auths\":{"
+		"\"reg.example\":{\"username\":\"host\",\"password\":\"0\"},"
+		"\"reg.example/org-a\":{\"username\":\"a\",\"password\":\"1\"},"
+		"\"https://reg.example/org-a/app\":{\"username\":\"app\",\"password\":\"2\"},"
+		"\"other.example/org-a\":{\"username\":\"oa\",\"password\":\"3\"}}}";
 
 	is_str(found(json, "reg.example", "org-a/app"), "app 2", "T65 the longest path wins");
 	is_str(found(json, "reg.example", "org-a/app/x"), "app 2", "T65 for what is below it, too");
 	is_str(found(json, "reg.example", "org-a/application"), "a 1", "T65 at a slash only");
 	is_str(found(json, "reg.example", "org-b/app"), "host 0", "T65 else the host's");
-	is_str(found(json, "other.example", "org-b/app"), "none", "T65 an entry for org-a is not used for org-b");
+	is_str(found(json, "other.example", "org-b/app"), "none",
+	       "T65 an entry for org-a is not used for org-b");
 }
 
 static void forms(void)
@@ -97,8 +100,10 @@ static void forms(void)
 		{ ENTRY("\"email\":\"a@b\""), "none" },
 		{ ENTRY("\"auth\":\"dQ==\""), "error: F: auth of the entry \"r\" is malformed" },
 		{ ENTRY("\"auth\":\"*\""), "error: F: auth of the entry \"r\" is malformed" },
-		{ ENTRY("\"auth\":\"dTpwCg0=\""), "error: F: auth of the entry \"r\" is malformed" },
-		{ ENTRY("\"registrytoken\":\"a b\""), "error: F: registrytoken of the entry \"r\" is malformed" },
+		{ ENTRY("\"auth\":\"dTpwCg0=\""),
+		  "error: F: auth of the entry \"r\" is malformed" },
+		{ ENTRY("\"registrytoken\":\"a b\""),
+		  "error: F: registrytoken of the entry \"r\" is malformed" },
 		{ ENTRY("\"username\":\"a:b\",\"password\":\"c\""),
 		  "error: F: username or password of the entry \"r\" is malformed" },
 		{ "{}", "none" },
@@ -133,13 +138,18 @@ static void helpers(void)
 		exit(99);
 	snprintf(path, sizeof(path), "%s:/usr/bin:/bin", dir);
 	setenv("PATH", path, 1);
-	helper(dir, "echo", "s=$(cat); echo \"{\\\"ServerURL\\\":\\\"$s\\\",\\\"Username\\\":\\\"$1\\\",\\\"Secret\\\":\\\"$s\\\"}\"");
-	helper(dir, "token", "cat >/dev/null; echo '{\"Username\":\"<token>\",\"Secret\":\"idt\"}'");
-	helper(dir, "none", "cat >/dev/null; echo 'credentials not found in native keychain'; exit 1");
+	helper(dir, "echo",
+	       "s=$(cat); echo \"{\\\"ServerURL\\\":\\\"$s\\\",\\\"Username\\\":\\\"$1\\\",\\\"Secret\\\":\\\"$s\\\"}\"");
+	helper(dir, "token",
+	       "cat >/dev/null; echo '{\"Username\":\"<token>\",\"Secret\":\"idt\"}'");
+	helper(dir, "none",
+	       "cat >/dev/null; echo 'credentials not found in native keychain'; exit 1");
 	helper(dir, "broken", "echo 'keyring is locked'; exit 1");
 	helper(dir, "odd", "echo '{\"Username\":\"u\"}'");
 
-#define HELPER(h) "{\"auths\":{\"other.example\":{\"auth\":\"dTpw\"}},\"credHelpers\":{\"reg.example\":\"" h "\"}}"
+#define HELPER(h)                                                                                  \
+	"{\"auths\":{\"other.example\":{\"auth\":\"dTpw\"}},\"credHelpers\":{\"reg.example\":\"" h \
+	"\"}}"
 	static const struct {
 		const char *json, *domain, *want;
 	} rows[] = {
@@ -149,18 +159,23 @@ static void helpers(void)
 		{ HELPER("echo"), "other.example", "u p" },
 		{ HELPER("broken"), "reg.example",
 		  "error: F: docker-credential-broken failed for reg.example: keyring is locked" },
-		{ HELPER("odd"), "reg.example", "error: F: docker-credential-odd gave an answer that is no credential" },
+		{ HELPER("odd"), "reg.example",
+		  "error: F: docker-credential-odd gave an answer that is no credential" },
 		{ HELPER("missing"), "reg.example",
 		  "error: F: docker-credential-missing, which holds the credentials for reg.example, is not installed" },
-		{ HELPER("../../bin/sh"), "reg.example", "error: F: \"../../bin/sh\" is no name of a credential helper" },
-		{ HELPER("-x"), "reg.example", "error: F: \"-x\" is no name of a credential helper" },
+		{ HELPER("../../bin/sh"), "reg.example",
+		  "error: F: \"../../bin/sh\" is no name of a credential helper" },
+		{ HELPER("-x"), "reg.example",
+		  "error: F: \"-x\" is no name of a credential helper" },
 		{ HELPER(""), "reg.example", "none" },
 		{ "{\"credsStore\":\"echo\"}", "docker.io", "get https://index.docker.io/v1/" },
 		{ "{\"credsStore\":\"echo\"}", "reg.example:5000", "get reg.example:5000" },
-		{ "{\"credsStore\":\"echo\",\"auths\":{\"https://reg.example/v1/\":{}}}", "reg.example",
-		  "get https://reg.example/v1/" },
-		{ "{\"credsStore\":\"broken\",\"auths\":{\"docker.io\":{\"auth\":\"dTpw\"}}}", "docker.io", "u p" },
-		{ "{\"credHelpers\":{\"docker.io\":\"echo\"}}", "docker.io", "get https://index.docker.io/v1/" },
+		{ "{\"credsStore\":\"echo\",\"auths\":{\"https://reg.example/v1/\":{}}}",
+		  "reg.example", "get https://reg.example/v1/" },
+		{ "{\"credsStore\":\"broken\",\"auths\":{\"docker.io\":{\"auth\":\"dTpw\"}}}",
+		  "docker.io", "u p" },
+		{ "{\"credHelpers\":{\"docker.io\":\"echo\"}}", "docker.io",
+		  "get https://index.docker.io/v1/" },
 		{ "{\"credHelpers\":{\"reg.example\":\"echo\"},\"auths\":{\"reg.example\":{\"auth\":\"dTpw\"}}}",
 		  "reg.example", "get reg.example" },
 		{ "{\"credHelpers\":{\"reg.example\":\"broken\"},\"auths\":{\"reg.example/a\":{\"auth\":\"dTpw\"}}}",

@@ -22,7 +22,8 @@ static void *reader(void *arg)
 	int fd = *(int *)arg;
 	ssize_t n;
 
-	while (seen_n < sizeof(seen) - 1 && (n = read(fd, seen + seen_n, sizeof(seen) - 1 - seen_n)) > 0)
+	while (seen_n < sizeof(seen) - 1 &&
+	       (n = read(fd, seen + seen_n, sizeof(seen) - 1 - seen_n)) > 0)
 		seen_n += (size_t)n;
 	return NULL;
 }
@@ -51,7 +52,8 @@ static size_t widest(void)
 
 	for (size_t i = 0; i < seen_n; i++) {
 		if (seen[i] == '\033') {
-			while (i < seen_n && !((seen[i] >= 'A' && seen[i] <= 'Z') || (seen[i] >= 'a' && seen[i] <= 'z')))
+			while (i < seen_n && !((seen[i] >= 'A' && seen[i] <= 'Z') ||
+					       (seen[i] >= 'a' && seen[i] <= 'z')))
 				i++;
 		} else if (seen[i] == '\n' || seen[i] == '\r') {
 			now = 0;
@@ -120,7 +122,8 @@ static void run(unsigned columns, unsigned rows)
 	ok(redraws >= 3 && redraws <= 10, "%sat most 10 redraws a second (%u)", name, redraws);
 	if (columns < 40)
 		return;
-	ok(strstr(seen, "sha256:000000000000") && strstr(seen, "  fetched"), "%sone that ends leaves a line", name);
+	ok(strstr(seen, "sha256:000000000000") && strstr(seen, "  fetched"),
+	   "%sone that ends leaves a line", name);
 	ok(strstr(seen, "already there") && strstr(seen, "failed"), "%sand says how", name);
 	if (columns >= 60)
 		ok(strstr(seen, "MB/s"), "%sa rate", name);
@@ -138,7 +141,8 @@ static void elsewhere(void)
 
 	if (pipe(fds))
 		exit(99);
-	ok(!progress_start(PROGRESS_AUTO, fds[1], m, 1), "nothing is drawn where there is no terminal");
+	ok(!progress_start(PROGRESS_AUTO, fds[1], m, 1),
+	   "nothing is drawn where there is no terminal");
 	ok(!progress_start(PROGRESS_NONE, fds[1], m, 1), "nor where it was not wanted");
 	struct progress *p = progress_start(PROGRESS_JSON, fds[1], m, 1);
 	m[0].state = METER_RUNNING;
@@ -146,7 +150,8 @@ static void elsewhere(void)
 	m[0].state = METER_DONE;
 	progress_stop(p);
 	ok(read(fds[0], text, sizeof(text) - 1) > 0, "JSON Lines");
-	is_str(text, "{\"id\":\"x\",\"state\":\"done\",\"done\":5,\"total\":5}\n", "the last state is always told");
+	is_str(text, "{\"id\":\"x\",\"state\":\"done\",\"done\":5,\"total\":5}\n",
+	       "the last state is always told");
 	close(fds[0]);
 	close(fds[1]);
 }
