@@ -40,8 +40,10 @@ int bundle_members(struct loaded_bundle *b, const struct json *v, const char *wh
 		if (rule == MEMBER_DONE || is_empty(val))
 			continue;
 		if (rule == MEMBER_REFUSED)
-			return err_set(e, E_UNSUPPORTED, "%s.%s is not supported", where, quoted(key));
-		strs_take(&b->warnings, xasprintf("%s.%s is not supported and left out", where, quoted(key)));
+			return err_set(e, E_UNSUPPORTED, "%s.%s is not supported", where,
+				       quoted(key));
+		strs_take(&b->warnings,
+			  xasprintf("%s.%s is not supported and left out", where, quoted(key)));
 	}
 	return 0;
 }
@@ -56,7 +58,8 @@ int bundle_number(const struct json *v, const char *key, uint64_t max, uint64_t 
 	if (!m)
 		return 0;
 	if (!json_i64(m, &n) || n < 0 || (uint64_t)n > max)
-		return err_set(e, E_FORMAT, "%s is not a number of 0 to %llu", key, (unsigned long long)max);
+		return err_set(e, E_FORMAT, "%s is not a number of 0 to %llu", key,
+			       (unsigned long long)max);
 	*out = (uint64_t)n;
 	return 0;
 }
@@ -87,8 +90,10 @@ const char *bundle_keep(struct loaded_bundle *b, char *text)
 
 static int read_user(struct loaded_bundle *b, const struct json *v, struct err *e)
 {
-	static const struct member list[] = { { "uid", MEMBER_DONE }, { "gid", MEMBER_DONE },
-					      { "umask", MEMBER_DONE }, { "additionalGids", MEMBER_DONE },
+	static const struct member list[] = { { "uid", MEMBER_DONE },
+					      { "gid", MEMBER_DONE },
+					      { "umask", MEMBER_DONE },
+					      { "additionalGids", MEMBER_DONE },
 					      { "username", MEMBER_DONE } };
 	const struct json *groups = json_get(v, "additionalGids");
 	struct user *u = &b->c.user;
@@ -108,13 +113,15 @@ static int read_user(struct loaded_bundle *b, const struct json *v, struct err *
 	b->c.has_umask = true;
 	b->c.umask = (uint32_t)mask;
 	if ((groups && !json_is_array(groups)) || json_len(groups) > ARRAY_LEN(u->groups))
-		return err_set(e, E_FORMAT, "process.user.additionalGids is not a list of at most %zu ids",
+		return err_set(e, E_FORMAT,
+			       "process.user.additionalGids is not a list of at most %zu ids",
 			       ARRAY_LEN(u->groups));
 	for (size_t i = 0; i < json_len(groups); i++) {
 		int64_t id;
 
 		if (!json_i64(json_at(groups, i), &id) || id < 0 || id > ID_MAX_)
-			return err_set(e, E_FORMAT, "process.user.additionalGids has what is no group id");
+			return err_set(e, E_FORMAT,
+				       "process.user.additionalGids has what is no group id");
 		u->groups[u->groups_n++] = (uint32_t)id;
 	}
 	return 0;
@@ -143,10 +150,12 @@ static int read_caps(struct loaded_bundle *b, const struct json *v, struct err *
 		if (r)
 			return err_prefix(e, "process.capabilities");
 		for (size_t k = 0; k < names.n; k++) {
-			/* A capability that we have never heard of cannot be given; runtimes say so and go on. */
+			/* A capability that we have never heard of cannot be given; runtimes say so
+			 * and go on. */
 			if (cap_from_name(names.v[k], &bits))
-				strs_take(&b->warnings, xasprintf("capability %s is unknown and left out",
-								  quoted_str(names.v[k])));
+				strs_take(&b->warnings,
+					  xasprintf("capability %s is unknown and left out",
+						    quoted_str(names.v[k])));
 			else
 				*set |= bits;
 		}
@@ -159,14 +168,22 @@ static const struct {
 	const char *name;
 	int resource;
 } limits[] = {
-	{ "RLIMIT_AS", RLIMIT_AS },           { "RLIMIT_CORE", RLIMIT_CORE },
-	{ "RLIMIT_CPU", RLIMIT_CPU },         { "RLIMIT_DATA", RLIMIT_DATA },
-	{ "RLIMIT_FSIZE", RLIMIT_FSIZE },     { "RLIMIT_LOCKS", 10 },
-	{ "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK }, { "RLIMIT_MSGQUEUE", 12 },
-	{ "RLIMIT_NICE", 13 },                { "RLIMIT_NOFILE", RLIMIT_NOFILE },
-	{ "RLIMIT_NPROC", RLIMIT_NPROC },     { "RLIMIT_RSS", RLIMIT_RSS },
-	{ "RLIMIT_RTPRIO", 14 },              { "RLIMIT_RTTIME", 15 },
-	{ "RLIMIT_SIGPENDING", 11 },          { "RLIMIT_STACK", RLIMIT_STACK },
+	{ "RLIMIT_AS", RLIMIT_AS },
+	{ "RLIMIT_CORE", RLIMIT_CORE },
+	{ "RLIMIT_CPU", RLIMIT_CPU },
+	{ "RLIMIT_DATA", RLIMIT_DATA },
+	{ "RLIMIT_FSIZE", RLIMIT_FSIZE },
+	{ "RLIMIT_LOCKS", 10 },
+	{ "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK },
+	{ "RLIMIT_MSGQUEUE", 12 },
+	{ "RLIMIT_NICE", 13 },
+	{ "RLIMIT_NOFILE", RLIMIT_NOFILE },
+	{ "RLIMIT_NPROC", RLIMIT_NPROC },
+	{ "RLIMIT_RSS", RLIMIT_RSS },
+	{ "RLIMIT_RTPRIO", 14 },
+	{ "RLIMIT_RTTIME", 15 },
+	{ "RLIMIT_SIGPENDING", 11 },
+	{ "RLIMIT_STACK", RLIMIT_STACK },
 };
 
 static int read_rlimits(struct loaded_bundle *b, const struct json *v, struct err *e)
@@ -174,7 +191,8 @@ static int read_rlimits(struct loaded_bundle *b, const struct json *v, struct er
 	size_t n = json_len(v);
 
 	if (v && (!json_is_array(v) || n > RLIMITS_MAX))
-		return err_set(e, E_FORMAT, "process.rlimits is not a list of at most %d", RLIMITS_MAX);
+		return err_set(e, E_FORMAT, "process.rlimits is not a list of at most %d",
+			       RLIMITS_MAX);
 	b->rlimits = xcalloc(n + 1, sizeof(*b->rlimits));
 	b->c.rlimits = b->rlimits;
 	for (size_t i = 0; i < n; i++) {
@@ -188,7 +206,8 @@ static int read_rlimits(struct loaded_bundle *b, const struct json *v, struct er
 		while (k < ARRAY_LEN(limits) && !span_is(type, limits[k].name))
 			k++;
 		if (k == ARRAY_LEN(limits))
-			return err_set(e, E_FORMAT, "process.rlimits: no such limit: %s", quoted(type));
+			return err_set(e, E_FORMAT, "process.rlimits: no such limit: %s",
+				       quoted(type));
 		l->resource = limits[k].resource;
 		r = bundle_number(one, "soft", INT64_MAX, 0, &l->soft, e);
 		if (!r)
@@ -203,11 +222,16 @@ static int read_rlimits(struct loaded_bundle *b, const struct json *v, struct er
 static int read_process(struct loaded_bundle *b, const struct json *v, struct err *e)
 {
 	static const struct member list[] = {
-		{ "terminal", MEMBER_DONE },         { "user", MEMBER_DONE },
-		{ "args", MEMBER_DONE },             { "env", MEMBER_DONE },
-		{ "cwd", MEMBER_DONE },              { "capabilities", MEMBER_DONE },
-		{ "rlimits", MEMBER_DONE },          { "noNewPrivileges", MEMBER_DONE },
-		{ "consoleSize", MEMBER_DONE },      { "apparmorProfile", MEMBER_REFUSED },
+		{ "terminal", MEMBER_DONE },
+		{ "user", MEMBER_DONE },
+		{ "args", MEMBER_DONE },
+		{ "env", MEMBER_DONE },
+		{ "cwd", MEMBER_DONE },
+		{ "capabilities", MEMBER_DONE },
+		{ "rlimits", MEMBER_DONE },
+		{ "noNewPrivileges", MEMBER_DONE },
+		{ "consoleSize", MEMBER_DONE },
+		{ "apparmorProfile", MEMBER_REFUSED },
 		{ "selinuxLabel", MEMBER_REFUSED },
 	};
 	int r;
@@ -241,7 +265,8 @@ static int read_process(struct loaded_bundle *b, const struct json *v, struct er
 
 static int read_root(struct loaded_bundle *b, const struct json *v, const char *dir, struct err *e)
 {
-	static const struct member list[] = { { "path", MEMBER_DONE }, { "readonly", MEMBER_DONE } };
+	static const struct member list[] = { { "path", MEMBER_DONE },
+					      { "readonly", MEMBER_DONE } };
 	const char *path = json_cstr(json_get(v, "path"));
 	int r = bundle_members(b, v, "root", list, ARRAY_LEN(list), e);
 
@@ -257,9 +282,11 @@ static int read_root(struct loaded_bundle *b, const struct json *v, const char *
 int bundle_parse(struct span text, const char *dir, struct loaded_bundle *b, struct err *e)
 {
 	static const struct member list[] = {
-		{ "ociVersion", MEMBER_DONE }, { "root", MEMBER_DONE },     { "process", MEMBER_DONE },
-		{ "hostname", MEMBER_DONE },   { "mounts", MEMBER_DONE },   { "linux", MEMBER_DONE },
-		{ "annotations", MEMBER_DONE }, { "hooks", MEMBER_REFUSED }, { "domainname", MEMBER_LEFT_OUT },
+		{ "ociVersion", MEMBER_DONE },	   { "root", MEMBER_DONE },
+		{ "process", MEMBER_DONE },	   { "hostname", MEMBER_DONE },
+		{ "mounts", MEMBER_DONE },	   { "linux", MEMBER_DONE },
+		{ "annotations", MEMBER_DONE },	   { "hooks", MEMBER_REFUSED },
+		{ "domainname", MEMBER_LEFT_OUT },
 	};
 	const struct json_limits limits_of_json = { .max_bytes = CONFIG_MAX };
 	struct span version = { 0 };
@@ -273,7 +300,8 @@ int bundle_parse(struct span text, const char *dir, struct loaded_bundle *b, str
 		return r;
 	json_str(json_get(b->doc, "ociVersion"), &version);
 	if (!span_starts(version, "1."))
-		return err_set(e, E_UNSUPPORTED, "ociVersion is %s instead of 1.x", quoted(version));
+		return err_set(e, E_UNSUPPORTED, "ociVersion is %s instead of 1.x",
+			       quoted(version));
 	r = read_root(b, json_get(b->doc, "root"), dir, e);
 	if (!r)
 		r = read_process(b, json_get(b->doc, "process"), e);
@@ -283,7 +311,8 @@ int bundle_parse(struct span text, const char *dir, struct loaded_bundle *b, str
 		r = bundle_mounts(b, json_get(b->doc, "mounts"), dir, e);
 	b->c.hostname = json_cstr(json_get(b->doc, "hostname"));
 	if (!r && b->c.hostname && !(b->c.ns & NS_UTS))
-		r = err_set(e, E_FORMAT, "hostname is set, but there is no uts namespace to set it in");
+		r = err_set(e, E_FORMAT,
+			    "hostname is set, but there is no uts namespace to set it in");
 	return r;
 }
 

@@ -6,9 +6,11 @@
 
 /* What a reader does with members that it does not know or does not do. */
 enum member_rule {
-	MEMBER_DONE,     /* it is read elsewhere, or data */
-	MEMBER_REFUSED,  /* the container would not be what was asked for: an error, unless it is empty */
-	MEMBER_LEFT_OUT, /* a warning, unless it is empty; also for names that are not in the list */
+	MEMBER_DONE,	 /* it is read elsewhere, or data */
+	MEMBER_REFUSED,	 /* the container would not be what was asked for: an error, unless it is
+			    empty */
+	MEMBER_LEFT_OUT, /* a warning, unless it is empty; also for names that are not in the list
+			  */
 };
 struct member {
 	const char *name;

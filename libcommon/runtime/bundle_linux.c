@@ -1,5 +1,6 @@
 /*
- * config.json of a bundle: namespaces, id maps and paths (runtime-spec config-linux.md), and mounts (config.md).
+ * config.json of a bundle: namespaces, id maps and paths (runtime-spec config-linux.md), and mounts
+ * (config.md).
  */
 #include <string.h>
 
@@ -11,8 +12,8 @@ static const struct {
 	const char *type;
 	unsigned ns;
 } namespaces[] = {
-	{ "pid", NS_PID },   { "network", NS_NET }, { "mount", NS_MOUNT }, { "ipc", NS_IPC },
-	{ "uts", NS_UTS },   { "user", NS_USER },   { "cgroup", NS_CGROUP },
+	{ "pid", NS_PID }, { "network", NS_NET }, { "mount", NS_MOUNT },   { "ipc", NS_IPC },
+	{ "uts", NS_UTS }, { "user", NS_USER },	  { "cgroup", NS_CGROUP },
 };
 
 static int read_namespaces(struct loaded_bundle *b, const struct json *v, struct err *e)
@@ -31,8 +32,10 @@ static int read_namespaces(struct loaded_bundle *b, const struct json *v, struct
 			return err_set(e, E_UNSUPPORTED, "linux.namespaces: %s is not supported",
 				       quoted(type));
 		if (path.n)
-			return err_set(e, E_UNSUPPORTED, "linux.namespaces: joining a %s namespace by its "
-							 "path is not supported", namespaces[k].type);
+			return err_set(e, E_UNSUPPORTED,
+				       "linux.namespaces: joining a %s namespace by its "
+				       "path is not supported",
+				       namespaces[k].type);
 		b->c.ns |= namespaces[k].ns;
 	}
 	if (!(b->c.ns & NS_MOUNT))
@@ -58,13 +61,14 @@ static int read_map(const struct json *v, const char *where, struct id_map_entry
 			r = err_set(e, E_FORMAT, "size is 0");
 		if (r)
 			return err_prefix(e, "%s", where);
-		map[(*n)++] = (struct id_map_entry){ (uint32_t)inside, (uint32_t)outside, (uint32_t)count };
+		map[(*n)++] = (struct id_map_entry){ (uint32_t)inside, (uint32_t)outside,
+						     (uint32_t)count };
 	}
 	return 0;
 }
 
-/* The rule that runtimes write by default: no device but the standard ones. It holds without cgroups too, as nothing is mounted
- * with devices but those. */
+/* The rule that runtimes write by default: no device but the standard ones. It holds without
+ * cgroups too, as nothing is mounted with devices but those. */
 static bool denies_devices_only(const struct json *resources)
 {
 	const struct json *devices = json_get(resources, "devices");
@@ -95,13 +99,13 @@ static const char *const *list_of(struct strs *s)
 int bundle_linux(struct loaded_bundle *b, const struct json *v, struct err *e)
 {
 	static const struct member list[] = {
-		{ "namespaces", MEMBER_DONE },        { "uidMappings", MEMBER_DONE },
-		{ "gidMappings", MEMBER_DONE },       { "maskedPaths", MEMBER_DONE },
-		{ "readonlyPaths", MEMBER_DONE },     { "rootfsPropagation", MEMBER_DONE },
-		{ "resources", MEMBER_DONE },         { "devices", MEMBER_REFUSED },
-		{ "sysctl", MEMBER_REFUSED },         { "mountLabel", MEMBER_REFUSED },
-		{ "personality", MEMBER_REFUSED },    { "timeOffsets", MEMBER_REFUSED },
-		{ "netDevices", MEMBER_REFUSED },     { "seccomp", MEMBER_DONE },
+		{ "namespaces", MEMBER_DONE },	   { "uidMappings", MEMBER_DONE },
+		{ "gidMappings", MEMBER_DONE },	   { "maskedPaths", MEMBER_DONE },
+		{ "readonlyPaths", MEMBER_DONE },  { "rootfsPropagation", MEMBER_DONE },
+		{ "resources", MEMBER_DONE },	   { "devices", MEMBER_REFUSED },
+		{ "sysctl", MEMBER_REFUSED },	   { "mountLabel", MEMBER_REFUSED },
+		{ "personality", MEMBER_REFUSED }, { "timeOffsets", MEMBER_REFUSED },
+		{ "netDevices", MEMBER_REFUSED },  { "seccomp", MEMBER_DONE },
 	};
 	struct id_maps *m = &b->c.id_maps;
 	const struct json *resources = json_get(v, "resources");
@@ -142,8 +146,12 @@ static bool is_standard(struct span target, struct span type, struct span source
 	static const struct {
 		const char *target, *type;
 	} known[] = {
-		{ "/proc", "proc" },       { "/dev", "tmpfs" },   { "/dev/pts", "devpts" },
-		{ "/dev/mqueue", "mqueue" }, { "/sys", "sysfs" }, { "/sys/fs/cgroup", "cgroup" },
+		{ "/proc", "proc" },
+		{ "/dev", "tmpfs" },
+		{ "/dev/pts", "devpts" },
+		{ "/dev/mqueue", "mqueue" },
+		{ "/sys", "sysfs" },
+		{ "/sys/fs/cgroup", "cgroup" },
 		{ "/sys/fs/cgroup", "cgroup2" },
 	};
 
@@ -151,7 +159,8 @@ static bool is_standard(struct span target, struct span type, struct span source
 		if (span_is(target, known[i].target) && span_is(type, known[i].type))
 			return true;
 	/* What rootless configurations have instead. */
-	return (span_is(target, "/sys") || span_is(target, "/sys/fs/cgroup")) && span_eq(target, source);
+	return (span_is(target, "/sys") || span_is(target, "/sys/fs/cgroup")) &&
+	       span_eq(target, source);
 }
 
 static int mount_number(struct span value, bool octal, uint32_t *out)
@@ -184,8 +193,9 @@ static int mount_option(struct container_mount *m, struct span o)
 		{ "rbind", offsetof(struct container_mount, recursive), true },
 	};
 	/* Our mounts are private, and access times are the file system's affair. */
-	static const char *const nothing[] = { "bind", "private", "rprivate", "relatime", "noatime",
-					       "strictatime", "nodiratime", "defaults", NULL };
+	static const char *const nothing[] = { "bind",	     "private",	 "rprivate",
+					       "relatime",   "noatime",	 "strictatime",
+					       "nodiratime", "defaults", NULL };
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
 		if (span_is(o, flags[i].name)) {
@@ -236,10 +246,11 @@ static int mount_options(struct container_mount *m, const struct json *options, 
 
 static int read_mount(struct loaded_bundle *b, const struct json *v, const char *dir, struct err *e)
 {
-	static const struct member list[] = { { "destination", MEMBER_DONE }, { "type", MEMBER_DONE },
-					      { "source", MEMBER_DONE }, { "options", MEMBER_DONE },
-					      { "uidMappings", MEMBER_REFUSED },
-					      { "gidMappings", MEMBER_REFUSED } };
+	static const struct member list[] = {
+		{ "destination", MEMBER_DONE },	   { "type", MEMBER_DONE },
+		{ "source", MEMBER_DONE },	   { "options", MEMBER_DONE },
+		{ "uidMappings", MEMBER_REFUSED }, { "gidMappings", MEMBER_REFUSED }
+	};
 	const struct json *options = json_get(v, "options");
 	const char *target = json_cstr(json_get(v, "destination"));
 	const char *source = json_cstr(json_get(v, "source"));
@@ -265,7 +276,8 @@ static int read_mount(struct loaded_bundle *b, const struct json *v, const char 
 	if (m->kind == CM_BIND && (!source || !*source))
 		return err_set(e, E_FORMAT, "%s: source is missing", quoted_str(target));
 	if (m->kind == CM_BIND)
-		m->source = *source == '/' ? source : bundle_keep(b, xasprintf("%s/%s", dir, source));
+		m->source =
+			*source == '/' ? source : bundle_keep(b, xasprintf("%s/%s", dir, source));
 	r = mount_options(m, options, e);
 	if (r)
 		return err_prefix(e, "%s", quoted_str(target));

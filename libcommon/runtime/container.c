@@ -1,5 +1,6 @@
 /*
- * container_run(): a process in new namespaces that makes its world and becomes pid 1, and one outside that waits for it.
+ * container_run(): a process in new namespaces that makes its world and becomes pid 1, and one
+ * outside that waits for it.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -16,8 +17,8 @@ static const struct {
 	unsigned ns;
 	unsigned long flag;
 } flags[] = {
-	{ NS_USER, CLONE_NEWUSER }, { NS_PID, CLONE_NEWPID }, { NS_MOUNT, CLONE_NEWNS },
-	{ NS_UTS, CLONE_NEWUTS },   { NS_IPC, CLONE_NEWIPC }, { NS_NET, CLONE_NEWNET },
+	{ NS_USER, CLONE_NEWUSER },	{ NS_PID, CLONE_NEWPID }, { NS_MOUNT, CLONE_NEWNS },
+	{ NS_UTS, CLONE_NEWUTS },	{ NS_IPC, CLONE_NEWIPC }, { NS_NET, CLONE_NEWNET },
 	{ NS_CGROUP, CLONE_NEWCGROUP },
 };
 
@@ -54,9 +55,18 @@ static int inside(void *arg)
 	const struct inside *in = arg;
 	const struct container *c = in->c;
 	struct setup s = {
-		.c = c, .sh = in->sh, .e = &in->sh->e, .last_us = c->step_times ? clock_us() : 0,
-		.sync = in->sync[0], .channel = in->channel[1], .root = -1, .proc = -1, .dev = -1, .sys = -1,
-		.empty = -1, .console = -1,
+		.c = c,
+		.sh = in->sh,
+		.e = &in->sh->e,
+		.last_us = c->step_times ? clock_us() : 0,
+		.sync = in->sync[0],
+		.channel = in->channel[1],
+		.root = -1,
+		.proc = -1,
+		.dev = -1,
+		.sys = -1,
+		.empty = -1,
+		.console = -1,
 	};
 	int r;
 
@@ -68,14 +78,16 @@ static int inside(void *arg)
 }
 
 /*
- * Where nothing has to be done outside before it executes pid 1, it borrows our memory until then, as vfork(2) does: copying
- * what a process has, page by page as they are written to, costs a tenth of a start.
+ * Where nothing has to be done outside before it executes pid 1, it borrows our memory until then,
+ * as vfork(2) does: copying what a process has, page by page as they are written to, costs a tenth
+ * of a start.
  */
 static pid_t start(const struct container *c, struct shared *sh, int sync[2], int channel[2])
 {
 	struct inside in = { c, sh, sync, channel };
 	unsigned long f = clone_flags(c->ns) | SIGCHLD;
-	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *stack =
+		mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pid_t pid;
 
 	if (stack == MAP_FAILED)
@@ -86,7 +98,8 @@ static pid_t start(const struct container *c, struct shared *sh, int sync[2], in
 	pid = clone(inside, stack + STACK_BYTES, (int)f, &in);
 	/* An older kernel without this kind of namespace. */
 	if (pid < 0 && errno == EINVAL && (f & CLONE_NEWCGROUP))
-		pid = clone(inside, stack + STACK_BYTES, (int)(f & ~(unsigned long)CLONE_NEWCGROUP), &in);
+		pid = clone(inside, stack + STACK_BYTES, (int)(f & ~(unsigned long)CLONE_NEWCGROUP),
+			    &in);
 	return pid < 0 ? -errno : pid;
 }
 

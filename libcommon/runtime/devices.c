@@ -1,9 +1,9 @@
 /*
  * The nodes of /dev (runtime-spec config-linux.md, "Default Devices"), in a fresh tmpfs of our own.
  *
- * Root makes them; in a user namespace nobody may, so the host's are bound, after a look at what they are. Either way each
- * is a mount of its own: every other mount of a container is without devices, so that root in it may make nodes, as
- * builds of images do, but not use them.
+ * Root makes them; in a user namespace nobody may, so the host's are bound, after a look at what
+ * they are. Either way each is a mount of its own: every other mount of a container is without
+ * devices, so that root in it may make nodes, as builds of images do, but not use them.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -17,15 +17,15 @@ static const struct {
 	const char *name;
 	unsigned major, minor;
 } nodes[] = {
-	{ "null", 1, 3 }, { "zero", 1, 5 }, { "full", 1, 7 },
+	{ "null", 1, 3 },   { "zero", 1, 5 },	 { "full", 1, 7 },
 	{ "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 },
 };
 static const struct {
 	const char *name, *to;
 } links[] = {
-	{ "fd", "/proc/self/fd" },       { "stdin", "/proc/self/fd/0" },
+	{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" },
 	{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
-	{ "ptmx", "pts/ptmx" },          { "core", "/proc/kcore" },
+	{ "ptmx", "pts/ptmx" },		 { "core", "/proc/kcore" },
 };
 
 static int bind_node(struct setup *s, int host, const char *name, dev_t rdev)
@@ -75,7 +75,8 @@ int devices_make(struct setup *s)
 		if (!r)
 			r = bind_node(s, host, nodes[i].name, rdev);
 		if (r)
-			return err_set(s->e, r, "cannot make /dev/%s: %s", nodes[i].name, err_word(r));
+			return err_set(s->e, r, "cannot make /dev/%s: %s", nodes[i].name,
+				       err_word(r));
 	}
 	for (size_t i = 0; i < ARRAY_LEN(links); i++)
 		if (symlinkat(links[i].to, s->dev, links[i].name))

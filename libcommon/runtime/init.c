@@ -19,7 +19,8 @@ enum { MEMFD_EXEC = 0x10 };
 
 static int in_memfd(void)
 {
-	_cleanup_(fd_closep) int fd = memfd_create("pid1", MFD_CLOEXEC | MFD_ALLOW_SEALING | MEMFD_EXEC);
+	_cleanup_(fd_closep) int fd =
+		memfd_create("pid1", MFD_CLOEXEC | MFD_ALLOW_SEALING | MEMFD_EXEC);
 	int r;
 
 	/* Before Linux 6.3 the flag is unknown, and what it says is the default. */
@@ -33,8 +34,9 @@ static int in_memfd(void)
 	return r ? r : steal_fd(&fd);
 }
 
-/* Where executable memory files are forbidden (vm.memfd_noexec): a file on a tmpfs of its own, which turns read-only and hangs in the
- * container's /dev only as long as old kernels need that to write to it. */
+/* Where executable memory files are forbidden (vm.memfd_noexec): a file on a tmpfs of its own,
+ * which turns read-only and hangs in the container's /dev only as long as old kernels need that to
+ * write to it. */
 static int in_tmpfs(struct setup *s)
 {
 	_cleanup_(mnt_release) struct mnt m = MNT_INIT;

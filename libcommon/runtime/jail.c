@@ -1,8 +1,9 @@
 /*
  * The jail: what a process gives up before it reads what a stranger wrote.
  *
- * no_new_privs; Landlock rules that allow writing only below given directories; and no new sockets where no network is
- * asked for (Landlock knows TCP only, a small seccomp list covers the other families).
+ * no_new_privs; Landlock rules that allow writing only below given directories; and no new sockets
+ * where no network is asked for (Landlock knows TCP only, a small seccomp list covers the other
+ * families).
  */
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -14,7 +15,8 @@
 #include "libcommon/runtime/arch.h"
 #include "libcommon/runtime/private.h"
 
-/* linux/landlock.h, spelled out: headers of the supported distributions stop at different versions. */
+/* linux/landlock.h, spelled out: headers of the supported distributions stop at different versions.
+ */
 enum {
 	LL_EXECUTE = 1 << 0,
 	LL_WRITE_FILE = 1 << 1,
@@ -29,14 +31,15 @@ enum {
 	LL_MAKE_FIFO = 1 << 10,
 	LL_MAKE_BLOCK = 1 << 11,
 	LL_MAKE_SYM = 1 << 12,
-	LL_REFER = 1 << 13,     /* ABI 2 */
-	LL_TRUNCATE = 1 << 14,  /* ABI 3 */
+	LL_REFER = 1 << 13,	/* ABI 2 */
+	LL_TRUNCATE = 1 << 14,	/* ABI 3 */
 	LL_IOCTL_DEV = 1 << 15, /* ABI 5 */
 	LL_READ = LL_EXECUTE | LL_READ_FILE | LL_READ_DIR,
 	LL_WRITE = LL_WRITE_FILE | LL_REMOVE_DIR | LL_REMOVE_FILE | LL_MAKE_CHAR | LL_MAKE_DIR |
-		   LL_MAKE_REG | LL_MAKE_SOCK | LL_MAKE_FIFO | LL_MAKE_BLOCK | LL_MAKE_SYM | LL_REFER,
-	LL_NET_BIND = 1 << 0,    /* ABI 4 */
-	LL_NET_CONNECT = 1 << 1, /* ABI 4 */
+		   LL_MAKE_REG | LL_MAKE_SOCK | LL_MAKE_FIFO | LL_MAKE_BLOCK | LL_MAKE_SYM |
+		   LL_REFER,
+	LL_NET_BIND = 1 << 0,	    /* ABI 4 */
+	LL_NET_CONNECT = 1 << 1,    /* ABI 4 */
 	LL_SCOPE_ABSTRACT = 1 << 0, /* ABI 6 */
 	LL_SCOPE_SIGNAL = 1 << 1,   /* ABI 6 */
 	LL_VERSION = 1,
@@ -51,8 +54,8 @@ struct ll_beneath {
 } __attribute__((packed));
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
-#define SYS_landlock_add_rule 445
-#define SYS_landlock_restrict_self 446
+#define SYS_landlock_add_rule	    445
+#define SYS_landlock_restrict_self  446
 #endif
 
 static int allow_below(int ruleset, const int *dirs, size_t n, uint64_t access)
@@ -102,7 +105,8 @@ static int landlock(const struct jail_options *o)
 	return r;
 }
 
-/* EACCES for a new socket or io_uring (which makes sockets without a system call); another machine's calls do not exist. */
+/* EACCES for a new socket or io_uring (which makes sockets without a system call); another
+ * machine's calls do not exist. */
 static int no_sockets(void)
 {
 	static const struct sock_filter code[] = {

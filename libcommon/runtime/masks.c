@@ -1,6 +1,6 @@
 /*
- * Paths that a program must not read, or not write (runtime-spec config-linux.md, "Masked Paths", "Readonly Paths"), although
- * it is root inside: what they show or change is the host's.
+ * Paths that a program must not read, or not write (runtime-spec config-linux.md, "Masked Paths",
+ * "Readonly Paths"), although it is root inside: what they show or change is the host's.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,9 +13,19 @@
 
 /* The list that runtimes agree on, and the power and thermal counters, which are side channels. */
 static const char *const default_masked[] = {
-	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-	"/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
-	"/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware", NULL,
+	"/proc/acpi",
+	"/proc/asound",
+	"/proc/interrupts",
+	"/proc/kcore",
+	"/proc/keys",
+	"/proc/latency_stats",
+	"/proc/sched_debug",
+	"/proc/scsi",
+	"/proc/timer_list",
+	"/proc/timer_stats",
+	"/sys/devices/virtual/powercap",
+	"/sys/firmware",
+	NULL,
 };
 static const char *const default_readonly[] = {
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
@@ -97,7 +107,8 @@ static int make_readonly(struct setup *s, const char *path)
 		r = mnt_attach(&m, dirfd, name, NULL);
 	if (r == -ENOENT || r == -ENOTDIR)
 		return 0;
-	return r ? err_set(s->e, r, "cannot make %s read-only: %s", quoted_str(path), err_word(r)) : 0;
+	return r ? err_set(s->e, r, "cannot make %s read-only: %s", quoted_str(path), err_word(r))
+		 : 0;
 }
 
 /* Bare metal only: one directory a processor. */

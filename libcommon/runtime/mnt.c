@@ -121,11 +121,14 @@ static int set_attr(int fd, unsigned attrs, bool recursive, uint64_t propagation
 {
 	struct attr a = { .set = attrs, .propagation = propagation };
 
-	return syscall(NR_MOUNT_SETATTR, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0), &a,
-		       sizeof(a)) < 0 ? -errno : 0;
+	return syscall(NR_MOUNT_SETATTR, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0),
+		       &a, sizeof(a)) < 0
+		       ? -errno
+		       : 0;
 }
 
-int mnt_bind(struct mnt *m, int dirfd, const char *path, bool follow, bool recursive, unsigned attrs)
+int mnt_bind(struct mnt *m, int dirfd, const char *path, bool follow, bool recursive,
+	     unsigned attrs)
 {
 	unsigned flags = OPEN_TREE_CLONE_ | O_CLOEXEC | (follow ? 0 : AT_SYMLINK_NOFOLLOW) |
 			 (*path ? 0 : AT_EMPTY_PATH);
@@ -161,7 +164,8 @@ static int remount(const char *name, unsigned attrs)
 
 	if (statvfs(name, &v))
 		return -errno;
-	flags |= v.f_flag & (ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC | ST_NOATIME | ST_NODIRATIME);
+	flags |= v.f_flag &
+		 (ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC | ST_NOATIME | ST_NODIRATIME);
 #ifdef ST_RELATIME
 	flags |= v.f_flag & ST_RELATIME ? MS_RELATIME : 0;
 #endif
@@ -187,7 +191,8 @@ static int attach_classic(struct mnt *m, int dirfd, const char *name, int *out)
 	if (r)
 		return -errno;
 	/* The descriptor stands below the new mount; the name leads on top of it. */
-	top = openat(dirfd, strcmp(name, "/") ? name : MNT_OVER_ROOT, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	top = openat(dirfd, strcmp(name, "/") ? name : MNT_OVER_ROOT,
+		     O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (top < 0)
 		return -errno;
 	if (m->bind && m->attrs) {

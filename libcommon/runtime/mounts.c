@@ -1,8 +1,8 @@
 /*
  * The file systems that every container has, and those that the caller wants besides.
  *
- * Targets are found by the path walker below the container's root and used by descriptor: what a stranger put there, or
- * swaps meanwhile, cannot lead out.
+ * Targets are found by the path walker below the container's root and used by descriptor: what a
+ * stranger put there, or swaps meanwhile, cannot lead out.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -17,7 +17,7 @@
 
 enum { LINKS_MAX = 40 };
 #define CGROUP2_MAGIC 0x63677270
-#define DATA_SIZE "size=65536k"
+#define DATA_SIZE     "size=65536k"
 
 static bool wanted_at(const struct setup *s, const char *target)
 {
@@ -38,7 +38,8 @@ int mounts_top_dir(struct setup *s, const char *name)
 	if (fstatat(s->root, name, &st, AT_SYMLINK_NOFOLLOW))
 		return err_set(s->e, -errno, "the root has no /%s and is read-only", name);
 	if (!S_ISDIR(st.st_mode))
-		return err_set(s->e, E_UNSAFE_PATH, "/%s of the root is a %s instead of a directory", name,
+		return err_set(s->e, E_UNSAFE_PATH,
+			       "/%s of the root is a %s instead of a directory", name,
 			       S_ISLNK(st.st_mode) ? "symbolic link" : "file");
 	return 0;
 }
@@ -58,12 +59,14 @@ static int mount_proc(struct setup *s)
 	const unsigned attrs = MNT_NOSUID | MNT_NODEV | MNT_NOEXEC;
 	int r = mnt_fs(&m, "proc", NULL, attrs);
 
-	/* Who shares the host's process ids in a user namespace sees them through the host's mount. */
+	/* Who shares the host's process ids in a user namespace sees them through the host's mount.
+	 */
 	if (r == -EPERM && !(s->c->ns & NS_PID))
 		r = mnt_bind(&m, AT_FDCWD, "/proc", true, true, attrs);
 	if (r == -EPERM)
-		return err_set(s->e, r, "cannot mount /proc: not permitted; parts of the present /proc are "
-					"covered, as in a container, and a new one would show them");
+		return err_set(s->e, r,
+			       "cannot mount /proc: not permitted; parts of the present /proc are "
+			       "covered, as in a container, and a new one would show them");
 	return top(s, &m, r, "proc", &s->proc);
 }
 
@@ -75,7 +78,8 @@ static int mount_sys(struct setup *s)
 
 	if (r == -EPERM)
 		r = mnt_bind(&m, AT_FDCWD, "/sys", true, true, attrs);
-	/* Early in boot there may be none to bind, and a container without /sys is better than none. */
+	/* Early in boot there may be none to bind, and a container without /sys is better than
+	 * none. */
 	if (r == -ENOENT || r == -ENODEV)
 		return 0;
 	return top(s, &m, r, "sys", &s->sys);
@@ -159,7 +163,8 @@ int mounts_standard(struct setup *s)
 	return r;
 }
 
-/* The directory and the last name of what path means inside, links followed; the rest of the path is made where it is missing. */
+/* The directory and the last name of what path means inside, links followed; the rest of the path
+ * is made where it is missing. */
 static int find_target(int root, const char *path, int *dirfd, char name[NAME_MAX + 1])
 {
 	_cleanup_(freep) char *now = xstrdup(path);
@@ -254,8 +259,8 @@ static int make_wanted(const struct container_mount *w, struct mnt *m, bool *dir
 	case CM_BIND:
 		return make_bind(w, m, directory);
 	case CM_TMPFS:
-		n = snprintf(options, sizeof(options), "mode=%o,uid=%u,gid=%u", w->mode ? w->mode : 01777,
-			     w->uid, w->gid);
+		n = snprintf(options, sizeof(options), "mode=%o,uid=%u,gid=%u",
+			     w->mode ? w->mode : 01777, w->uid, w->gid);
 		if (w->size)
 			snprintf(options + n, sizeof(options) - (size_t)n, ",size=%llu",
 				 (unsigned long long)w->size);
@@ -286,14 +291,15 @@ static int mount_one(struct setup *s, const struct container_mount *w)
 		return 0;
 	if (r)
 		return err_set(s->e, r, "cannot mount %s at %s: %s",
-			       quoted_str(w->kind == CM_BIND ? w->source : "it"), quoted_str(w->target),
-			       err_word(r));
+			       quoted_str(w->kind == CM_BIND ? w->source : "it"),
+			       quoted_str(w->target), err_word(r));
 	r = find_target(s->root, w->target, &dir, name);
 	if (!r)
 		r = make_target(dir, name, directory);
 	if (!r)
 		r = mnt_attach(&m, dir, name, NULL);
-	return r ? err_set(s->e, r, "cannot mount at %s: %s", quoted_str(w->target), err_word(r)) : 0;
+	return r ? err_set(s->e, r, "cannot mount at %s: %s", quoted_str(w->target), err_word(r))
+		 : 0;
 }
 
 int mounts_wanted(struct setup *s)

@@ -1,6 +1,6 @@
 /*
- * A root of several layers (Documentation/filesystems/overlayfs.rst): lower directories that stay as they are, and an upper one,
- * or a tmpfs, that takes the changes.
+ * A root of several layers (Documentation/filesystems/overlayfs.rst): lower directories that stay
+ * as they are, and an upper one, or a tmpfs, that takes the changes.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -62,8 +62,7 @@ static int attach_new(const struct container *c, int upper, int *root)
 	return r ? r : mnt_attach(&m, AT_FDCWD, "/", root);
 }
 
-static int attach_by_string(const struct container *c, int upper, int *root,
-			    struct err *e)
+static int attach_by_string(const struct container *c, int upper, int *root, struct err *e)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
@@ -81,8 +80,9 @@ static int attach_by_string(const struct container *c, int upper, int *root,
 	if (c->ns & NS_USER)
 		buf_adds(&b, ",userxattr");
 	if (b.n > MOUNT_DATA_MAX)
-		return err_set(e, E_TOOBIG, "the names of the lower directories take more than a page, "
-					    "and this kernel takes no more");
+		return err_set(e, E_TOOBIG,
+			       "the names of the lower directories take more than a page, "
+			       "and this kernel takes no more");
 	if (fchdir(upper) || mount("overlay", "/", "overlay", MS_NODEV, buf_str(&b)))
 		return -errno;
 	*root = open(MNT_OVER_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -130,8 +130,8 @@ int overlay_attach(const struct container *c, int *root, struct err *e)
 	if (!r)
 		r = make_dirs(c, upper);
 	if (r)
-		return err_set(e, r, "%s: %s", c->upper ? quoted_str(c->upper) : "tmpfs for changes",
-			       err_word(r));
+		return err_set(e, r, "%s: %s",
+			       c->upper ? quoted_str(c->upper) : "tmpfs for changes", err_word(r));
 	r = mnt_is_classic() ? -EINVAL : attach_new(c, upper, root);
 	if (r == -EINVAL && here >= 0 && !fchdir(here))
 		r = attach_by_string(c, upper, root, e);

@@ -16,7 +16,11 @@
 
 /* setgroups and the like take 32-bit ids under names of their own on older 32-bit machines. */
 #ifdef SYS_setgroups32
-enum { NR_SETGROUPS = SYS_setgroups32, NR_SETRESGID = SYS_setresgid32, NR_SETRESUID = SYS_setresuid32 };
+enum {
+	NR_SETGROUPS = SYS_setgroups32,
+	NR_SETRESGID = SYS_setresgid32,
+	NR_SETRESUID = SYS_setresuid32
+};
 #else
 enum { NR_SETGROUPS = SYS_setgroups, NR_SETRESGID = SYS_setresgid, NR_SETRESUID = SYS_setresuid };
 #endif
@@ -36,7 +40,8 @@ int process_identity(struct setup *s)
 	if (c->user_spec) {
 		r = user_lookup(s->root, c->user_spec, &s->user, s->e);
 		if (r)
-			return err_set(s->e, r, "user %s: %s", quoted_str(c->user_spec), err_word(r));
+			return err_set(s->e, r, "user %s: %s", quoted_str(c->user_spec),
+				       err_word(r));
 	}
 	for (const char *const *v = c->envp; v && *v; v++)
 		strs_add(&s->env, *v);
@@ -84,14 +89,14 @@ int process_limits(const struct container *c, struct err *e)
 		if (!setrlimit(want->resource, &set))
 			continue;
 		if (errno != EPERM || getrlimit(want->resource, &now))
-			return err_set(e, -errno, "cannot set resource limit %d: %s", want->resource,
-				       err_word(-errno));
+			return err_set(e, -errno, "cannot set resource limit %d: %s",
+				       want->resource, err_word(-errno));
 		/* It cannot be raised: as far as it goes. */
 		set.rlim_max = MIN(set.rlim_max, now.rlim_max);
 		set.rlim_cur = MIN(set.rlim_cur, set.rlim_max);
 		if (setrlimit(want->resource, &set))
-			return err_set(e, -errno, "cannot set resource limit %d: %s", want->resource,
-				       err_word(-errno));
+			return err_set(e, -errno, "cannot set resource limit %d: %s",
+				       want->resource, err_word(-errno));
 	}
 	return 0;
 }
@@ -102,7 +107,8 @@ static int set_ids(struct setup *s)
 	bool single = (s->c->ns & NS_USER) && s->c->id_maps.single;
 	int r = 0;
 
-	/* With a single id the kernel forbids it: dropping a group might open what the group is kept out of. */
+	/* With a single id the kernel forbids it: dropping a group might open what the group is
+	 * kept out of. */
 	if (!single && syscall(NR_SETGROUPS, u->groups_n, u->groups_n ? u->groups : NULL))
 		r = -errno;
 	if (!r && syscall(NR_SETRESGID, u->gid, u->gid, u->gid))
@@ -110,11 +116,12 @@ static int set_ids(struct setup *s)
 	if (!r && syscall(NR_SETRESUID, u->uid, u->uid, u->uid))
 		r = -errno;
 	if (r == -EINVAL)
-		return err_set(s->e, r,
-			       single ? "user %u:%u does not exist in the container: only root is mapped, for "
-					"want of subordinate ids (see /etc/subuid, newuidmap(1))"
-				      : "user %u:%u or a group of it is not mapped into the user namespace",
-			       u->uid, u->gid);
+		return err_set(
+			s->e, r,
+			single ? "user %u:%u does not exist in the container: only root is mapped, for "
+				 "want of subordinate ids (see /etc/subuid, newuidmap(1))"
+			       : "user %u:%u or a group of it is not mapped into the user namespace",
+			u->uid, u->gid);
 	return r ? err_set(s->e, r, "cannot become %u:%u: %s", u->uid, u->gid, err_word(r)) : 0;
 }
 

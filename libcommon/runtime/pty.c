@@ -1,8 +1,9 @@
 /*
- * A terminal of the container's own (pty(7)): its devpts makes it, the process outside carries the bytes.
+ * A terminal of the container's own (pty(7)): its devpts makes it, the process outside carries the
+ * bytes.
  *
- * While it runs, the terminal outside is in raw mode. It is set back at the end, and by a small process that waits for
- * ours to die, if it dies by SIGKILL.
+ * While it runs, the terminal outside is in raw mode. It is set back at the end, and by a small
+ * process that waits for ours to die, if it dies by SIGKILL.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -32,8 +33,9 @@ static int send_fd(int channel, int fd)
 	union fd_message u = { 0 };
 	char byte = 0;
 	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
-			    .msg_controllen = sizeof(u) };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u)
+	};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
 	c->cmsg_level = SOL_SOCKET;
@@ -48,8 +50,9 @@ int pty_receive(int channel)
 	union fd_message u = { 0 };
 	char byte;
 	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
-			    .msg_controllen = sizeof(u) };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof(u)
+	};
 	struct cmsghdr *c;
 	ssize_t n;
 	int fd;
@@ -103,9 +106,11 @@ int pty_take(struct setup *s)
 	return 0;
 }
 
-/* ---- outside ----------------------------------------------------------------------------------- */
+/* ---- outside -----------------------------------------------------------------------------------
+ */
 
-/* Waits for our death with the terminal's settings in hand. Ends by itself when we close our end after having set them back. */
+/* Waits for our death with the terminal's settings in hand. Ends by itself when we close our end
+ * after having set them back. */
 static int guard_start(const struct termios *saved)
 {
 	int p[2];
@@ -116,7 +121,8 @@ static int guard_start(const struct termios *saved)
 		return -1;
 	pid = fork();
 	if (!pid) {
-		/* All signals are blocked, SIGTTOU too: it may write to the terminal from the background. */
+		/* All signals are blocked, SIGTTOU too: it may write to the terminal from the
+		 * background. */
 		close(p[1]);
 		setpgid(0, 0);
 		if (fd_read_full(p[0], &byte, 1) <= 0)
@@ -202,8 +208,8 @@ static void on_signals(struct relay *r, int sfd)
 	}
 }
 
-/* The end of a file or pipe is what a person says by Ctrl-D; and again, as a file that ended stays so: a program that was just
- * changing the terminal's mode has lost the first. */
+/* The end of a file or pipe is what a person says by Ctrl-D; and again, as a file that ended stays
+ * so: a program that was just changing the terminal's mode has lost the first. */
 static int say_end(struct relay *r, int timeout)
 {
 	uint64_t now = clock_ms();
@@ -227,7 +233,8 @@ static void relay_turn(struct relay *r, int sfd, int timeout)
 		{ .fd = sfd, .events = POLLIN },
 		{ .fd = in_full || r->in.eof ? -1 : STDIN_FILENO, .events = POLLIN },
 		{ .fd = r->out.eof && !in_full ? -1 : r->o->master,
-		  .events = (short)((in_full ? POLLOUT : 0) | (out_full || r->out.eof ? 0 : POLLIN)) },
+		  .events = (short)((in_full ? POLLOUT : 0) |
+				    (out_full || r->out.eof ? 0 : POLLIN)) },
 		{ .fd = out_full ? STDOUT_FILENO : -1, .events = POLLOUT },
 	};
 

@@ -1,7 +1,8 @@
 /*
  * The container's root: attached where we are, entered by pivot_root(2), and the old one let go.
  *
- * It is attached over "/": that covers nothing for us (paths start below it) and needs no directory to mount on.
+ * It is attached over "/": that covers nothing for us (paths start below it) and needs no directory
+ * to mount on.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -14,8 +15,8 @@
 
 enum { NR_PIDFD_OPEN = 434 };
 
-/* From a chroot back to the root of our mount namespace, where pivot_root(2) works: without that, a program with
- * CAP_SYS_CHROOT could walk out. */
+/* From a chroot back to the root of our mount namespace, where pivot_root(2) works: without that, a
+ * program with CAP_SYS_CHROOT could walk out. */
 static int leave_chroot(void)
 {
 	_cleanup_(fd_closep) int self = (int)syscall(NR_PIDFD_OPEN, getpid(), 0);
@@ -25,7 +26,8 @@ static int leave_chroot(void)
 	return self < 0 || setns(self, CLONE_NEWNS) ? -errno : 0;
 }
 
-/* What we mount must not come to light outside. In a chroot "/" is no mount whose propagation could be changed. */
+/* What we mount must not come to light outside. In a chroot "/" is no mount whose propagation could
+ * be changed. */
 static int make_private(void)
 {
 	_cleanup_(fd_closep) int root = -1;
@@ -57,10 +59,12 @@ int rootfs_attach(struct setup *s)
 	r = mnt_bind(&m, AT_FDCWD, path, true, true, MNT_NODEV);
 	if (!r)
 		r = mnt_attach(&m, AT_FDCWD, "/", &s->root);
-	return r ? err_set(s->e, r, "%s: cannot mount the root: %s", quoted_str(path), err_word(r)) : 0;
+	return r ? err_set(s->e, r, "%s: cannot mount the root: %s", quoted_str(path), err_word(r))
+		 : 0;
 }
 
-/* The initramfs cannot be pivoted away: it stays, covered, without the file systems that were mounted in it. */
+/* The initramfs cannot be pivoted away: it stays, covered, without the file systems that were
+ * mounted in it. */
 static int cover_initramfs(void)
 {
 	static const char *const dirs[] = { "/proc", "/sys", "/dev", "/run", "/tmp" };
@@ -82,7 +86,8 @@ int rootfs_enter(struct setup *s)
 			r = syscall(SYS_pivot_root, ".", ".") ? -errno : 0;
 		if (r == -EINVAL) {
 			r = cover_initramfs();
-			return r ? err_set(s->e, r, "cannot cover the old root: %s", err_word(r)) : 0;
+			return r ? err_set(s->e, r, "cannot cover the old root: %s", err_word(r))
+				 : 0;
 		}
 	}
 	if (r)

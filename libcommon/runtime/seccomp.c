@@ -1,6 +1,6 @@
 /*
- * Loading the default filter: the program that was computed when the binary was built, or, for other capabilities, one that is
- * computed now.
+ * Loading the default filter: the program that was computed when the binary was built, or, for
+ * other capabilities, one that is computed now.
  */
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -37,8 +37,9 @@ static int load(const struct sock_filter *program, int n, struct err *e)
 	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p))
 		return 0;
 	if (errno == ENOSYS || errno == EINVAL)
-		return err_set(e, -ENOSYS, "this kernel has no system call filters (CONFIG_SECCOMP_FILTER); "
-					   "--security-opt seccomp=unconfined does without");
+		return err_set(e, -ENOSYS,
+			       "this kernel has no system call filters (CONFIG_SECCOMP_FILTER); "
+			       "--security-opt seccomp=unconfined does without");
 	return err_set(e, -errno, "cannot load the filter of system calls: %s", err_word(-errno));
 }
 
@@ -59,9 +60,10 @@ int filter_load(uint64_t caps, struct err *e)
 	else if (CFG_SECCOMP_COMPUTE)
 		r = err_set(e, n, "cannot compute the filter of system calls: %s", err_word(n));
 	else
-		r = err_set(e, E_UNSUPPORTED, "no filter of system calls for this set of capabilities was "
-					      "built in; add ALL, SYS_ADMIN or SYS_PTRACE only, or use "
-					      "--security-opt seccomp=unconfined");
+		r = err_set(e, E_UNSUPPORTED,
+			    "no filter of system calls for this set of capabilities was "
+			    "built in; add ALL, SYS_ADMIN or SYS_PTRACE only, or use "
+			    "--security-opt seccomp=unconfined");
 	freep(&program);
 	return r;
 }

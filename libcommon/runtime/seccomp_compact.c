@@ -1,9 +1,10 @@
 /*
- * Libseccomp's tree has a comparison for every call; what it answers is the same over long runs of numbers. A tree over the
- * runs is a quarter of its size, which the kernel checks, translates and tries out at every start of a container.
+ * Libseccomp's tree has a comparison for every call; what it answers is the same over long runs of
+ * numbers. A tree over the runs is a quarter of its size, which the kernel checks, translates and
+ * tries out at every start of a container.
  *
- * Only instructions that the kernel can follow while it looks for calls that are always allowed are used, as it remembers those and
- * does not run the program for them any more.
+ * Only instructions that the kernel can follow while it looks for calls that are always allowed are
+ * used, as it remembers those and does not run the program for them any more.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 
 enum { RUNS_MAX = 512, STEPS_MAX = 4096, UNKNOWN = -1 };
 
-uint32_t seccomp_answer(const struct sock_filter *program, int n, const struct seccomp_data *d, bool args_known)
+uint32_t seccomp_answer(const struct sock_filter *program, int n, const struct seccomp_data *d,
+			bool args_known)
 {
 	uint32_t a = 0;
 
@@ -23,20 +25,35 @@ uint32_t seccomp_answer(const struct sock_filter *program, int n, const struct s
 
 		switch (f->code) {
 		case BPF_LD | BPF_W | BPF_ABS:
-			if (!args_known && f->k >= offsetof(struct seccomp_data, instruction_pointer))
+			if (!args_known &&
+			    f->k >= offsetof(struct seccomp_data, instruction_pointer))
 				return SECCOMP_ARGUMENTS;
 			if (f->k > sizeof(*d) - sizeof(a))
 				return UINT32_MAX;
 			memcpy(&a, (const char *)d + f->k, sizeof(a));
 			continue;
-		case BPF_ALU | BPF_AND | BPF_K: a &= f->k; continue;
-		case BPF_JMP | BPF_JA: pc += (int)f->k; continue;
-		case BPF_RET | BPF_K: return f->k;
-		case BPF_JMP | BPF_JEQ | BPF_K: yes = a == f->k; break;
-		case BPF_JMP | BPF_JGT | BPF_K: yes = a > f->k; break;
-		case BPF_JMP | BPF_JGE | BPF_K: yes = a >= f->k; break;
-		case BPF_JMP | BPF_JSET | BPF_K: yes = a & f->k; break;
-		default: return UINT32_MAX;
+		case BPF_ALU | BPF_AND | BPF_K:
+			a &= f->k;
+			continue;
+		case BPF_JMP | BPF_JA:
+			pc += (int)f->k;
+			continue;
+		case BPF_RET | BPF_K:
+			return f->k;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			yes = a == f->k;
+			break;
+		case BPF_JMP | BPF_JGT | BPF_K:
+			yes = a > f->k;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			yes = a >= f->k;
+			break;
+		case BPF_JMP | BPF_JSET | BPF_K:
+			yes = a & f->k;
+			break;
+		default:
+			return UINT32_MAX;
 		}
 		pc += yes ? f->jt : f->jf;
 	}
@@ -87,7 +104,8 @@ static int find_runs(const struct sock_filter *full, int n, uint32_t audit, stru
 	return k;
 }
 
-/* One architecture's part, while it is written. Targets below zero are answers, ~i the i-th of them. */
+/* One architecture's part, while it is written. Targets below zero are answers, ~i the i-th of
+ * them. */
 struct part {
 	struct sock_filter *out;
 	int n, max;
@@ -126,7 +144,8 @@ static int tree(struct part *p, const struct run *runs, int from, int to)
 		p->failed = true;
 		return ~0;
 	}
-	p->out[p->n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, runs[middle].from, 0, 0);
+	p->out[p->n++] =
+		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, runs[middle].from, 0, 0);
 	p->to[here].false_to = tree(p, runs, from, middle);
 	p->to[here].true_to = tree(p, runs, middle, to);
 	return here;
@@ -141,7 +160,8 @@ static uint8_t offset(struct part *p, int from, int target, int answers_at)
 	return (uint8_t)(at - from - 1);
 }
 
-static int one_part(const struct sock_filter *full, int n, uint32_t audit, struct sock_filter *out, int max)
+static int one_part(const struct sock_filter *full, int n, uint32_t audit, struct sock_filter *out,
+		    int max)
 {
 	static struct run runs[RUNS_MAX];
 	static struct part part;
@@ -159,13 +179,16 @@ static int one_part(const struct sock_filter *full, int n, uint32_t audit, struc
 		out[3 + i].jt = offset(p, i, p->to[i].true_to, p->n);
 		out[3 + i].jf = offset(p, i, p->to[i].false_to, p->n);
 	}
-	out[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+	out[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					      offsetof(struct seccomp_data, arch));
 	out[1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, audit, 0, 0);
-	out[2] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	out[2] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					      offsetof(struct seccomp_data, nr));
 	for (int i = 0; i < p->answers_n; i++)
-		out[3 + p->n + i] = p->answers[i] == SECCOMP_ARGUMENTS
-					    ? (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0)
-					    : (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, p->answers[i]);
+		out[3 + p->n + i] =
+			p->answers[i] == SECCOMP_ARGUMENTS
+				? (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0)
+				: (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, p->answers[i]);
 	if (p->failed || 1 + p->n + p->answers_n > 255)
 		return -1;
 	out[1].jf = (uint8_t)(1 + p->n + p->answers_n);

@@ -1,12 +1,14 @@
 /*
  * Docker's documented default profile (an allow-list, the rest is EPERM), and what it lacks:
  *
- * - TIOCSTI and TIOCLINUX, which type into the caller's terminal, are refused, whatever the upper half of the register holds
- *   (the kernel looks at 32 bits only);
- * - calls that are newer than the list are ENOSYS, so that libraries fall back as on an older kernel.
+ * - TIOCSTI and TIOCLINUX, which type into the caller's terminal, are refused, whatever the upper
+ * half of the register holds (the kernel looks at 32 bits only);
+ * - calls that are newer than the list are ENOSYS, so that libraries fall back as on an older
+ * kernel.
  *
- * Both stand in front of libseccomp's program: "not equal" under a mask is something that it cannot say. What is in front looks
- * at arguments of ioctl alone, so the kernel's cache of calls that are always allowed works.
+ * Both stand in front of libseccomp's program: "not equal" under a mask is something that it cannot
+ * say. What is in front looks at arguments of ioctl alone, so the kernel's cache of calls that are
+ * always allowed works.
  */
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -18,8 +20,14 @@
 #include "libcommon/runtime/seccomp_compact.h"
 #include "libcommon/runtime/seccomp_profile.h"
 
-enum { TIOCSTI_ = 0x5412, TIOCLINUX_ = 0x541c, X32_BIT = 0x40000000, NAME_MAX_ = 40, AF_VSOCK_ = 40,
-       ARM_PRIVATE = 0x0f0000 };
+enum {
+	TIOCSTI_ = 0x5412,
+	TIOCLINUX_ = 0x541c,
+	X32_BIT = 0x40000000,
+	NAME_MAX_ = 40,
+	AF_VSOCK_ = 40,
+	ARM_PRIVATE = 0x0f0000
+};
 /* CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET */
 #define CLONE_NEW_ANY 0x7e020000
 
@@ -94,7 +102,8 @@ static const struct {
 	uint32_t arch[4]; /* the machine's own first; 0 ends */
 	const char *calls;
 } machines[] = {
-	[SECCOMP_X86_64] = { { SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_X32 }, "arch_prctl modify_ldt" },
+	[SECCOMP_X86_64] = { { SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_X32 },
+			     "arch_prctl modify_ldt" },
 	[SECCOMP_AARCH64] = { { SCMP_ARCH_AARCH64, SCMP_ARCH_ARM },
 			      "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2" },
 	[SECCOMP_RISCV64] = { { SCMP_ARCH_RISCV64 }, "riscv_flush_icache riscv_hwprobe" },
@@ -142,7 +151,8 @@ static int allow(scmp_filter_ctx f, const char *list)
 
 static int allow_if(scmp_filter_ctx f, const char *name, struct scmp_arg_cmp cmp)
 {
-	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(name), 1, &cmp);
+	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(name), 1,
+				      &cmp);
 }
 
 /* Calls that are allowed whatever their arguments are. */
@@ -167,11 +177,15 @@ static int add_argument_rules(scmp_filter_ctx f, uint64_t caps)
 	if (r || caps & CAP_ADMIN)
 		return r;
 	r = allow_if(f, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEW_ANY, 0));
-	/* Its flags are in memory, where a filter cannot look; libraries take ENOSYS for "use clone". */
-	return r ? r : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), seccomp_syscall_resolve_name("clone3"), 0);
+	/* Its flags are in memory, where a filter cannot look; libraries take ENOSYS for "use
+	 * clone". */
+	return r ? r
+		 : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS),
+				    seccomp_syscall_resolve_name("clone3"), 0);
 }
 
-/* The highest number on arch of any call that the list knows, without x32's bit and ARM's private range. */
+/* The highest number on arch of any call that the list knows, without x32's bit and ARM's private
+ * range. */
 static uint32_t newest(uint32_t arch, const char *own_calls)
 {
 	const char *lists[2 + sizeof(by_cap) / sizeof(by_cap[0])] = { base, own_calls };
@@ -244,7 +258,8 @@ static int add_rules(scmp_filter_ctx f, enum seccomp_machine machine, uint64_t c
 	return r ? r : add_argument_rules(f, caps);
 }
 
-/* What is in front, and libseccomp's program for all rules, or for those alone that look at arguments. */
+/* What is in front, and libseccomp's program for all rules, or for those alone that look at
+ * arguments. */
 static int compute(enum seccomp_machine machine, uint64_t caps, bool plain, struct sock_filter *out)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
@@ -289,7 +304,8 @@ int seccomp_compute(enum seccomp_machine machine, uint64_t caps, struct sock_fil
 			audit[archs++] = machines[machine].arch[i];
 	n = compute(machine, caps, true, full);
 	rest_n = n < 0 ? n : compute(machine, caps, false, rest);
-	k = rest_n < 0 ? rest_n : seccomp_compact(full, n, audit, archs, out, SECCOMP_PROGRAM_MAX - rest_n);
+	k = rest_n < 0 ? rest_n
+		       : seccomp_compact(full, n, audit, archs, out, SECCOMP_PROGRAM_MAX - rest_n);
 	if (rest_n > 0 && k > 0) {
 		memcpy(out + k, rest, (size_t)rest_n * sizeof(*out));
 		k += rest_n;

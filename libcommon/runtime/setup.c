@@ -27,7 +27,8 @@ void setup_step(struct setup *s, const char *name)
 	s->last_us = now;
 }
 
-/* In a new user namespace we are nobody until the maps are written; then root, without the caller's groups. */
+/* In a new user namespace we are nobody until the maps are written; then root, without the caller's
+ * groups. */
 static int become_root(struct setup *s)
 {
 	char go;
@@ -138,7 +139,8 @@ int setup_run(struct setup *s)
 		return pid1;
 	if (c->tty)
 		r = pty_take(s);
-	/* A session keyring of its own: the caller's keys stay outside. Kernels without keys, and full quotas, are no reason to stop. */
+	/* A session keyring of its own: the caller's keys stay outside. Kernels without keys, and
+	 * full quotas, are no reason to stop. */
 	syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
 	if (!r)
 		r = process_limits(c, s->e);

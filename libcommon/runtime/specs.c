@@ -1,5 +1,6 @@
 /*
- * What people write on a command line about mounts and the environment, as docker and podman spell it.
+ * What people write on a command line about mounts and the environment, as docker and podman spell
+ * it.
  */
 #include <string.h>
 
@@ -9,7 +10,8 @@
 static int check_target(const char *target, struct err *e)
 {
 	if (*target != '/' || !target[strspn(target, "/.")])
-		return err_set(e, E_USAGE, "%s is not an absolute path below /", quoted_str(target));
+		return err_set(e, E_USAGE, "%s is not an absolute path below /",
+			       quoted_str(target));
 	return 0;
 }
 
@@ -19,7 +21,8 @@ static int bind_option(struct span o, struct container_mount *m)
 		m->read_only = true;
 	else if (span_is(o, "rw"))
 		m->read_only = false;
-	else if (span_is(o, "bind") || span_is(o, "rbind") || span_is(o, "private") || span_is(o, "rprivate"))
+	else if (span_is(o, "bind") || span_is(o, "rbind") || span_is(o, "private") ||
+		 span_is(o, "rprivate"))
 		m->recursive = !span_is(o, "bind");
 	else if (span_is(o, "nosuid"))
 		m->nosuid = true;
@@ -43,13 +46,16 @@ int volume_parse(char *spec, struct container_mount *m, struct err *e)
 	*target++ = '\0';
 	if (options)
 		*options++ = '\0';
-	*m = (struct container_mount){ .kind = CM_BIND, .source = spec, .target = target,
-				       .recursive = true };
+	*m = (struct container_mount){
+		.kind = CM_BIND, .source = spec, .target = target, .recursive = true
+	};
 	rest = span_str(options);
 	while (span_cut(&rest, ',', &one))
 		if (bind_option(one, m))
-			return err_set(e, E_USAGE, "unknown option %s of a volume (ro, rw, bind, rbind, "
-						   "nosuid, dev, noexec)", quoted(one));
+			return err_set(e, E_USAGE,
+				       "unknown option %s of a volume (ro, rw, bind, rbind, "
+				       "nosuid, dev, noexec)",
+				       quoted(one));
 	return check_target(target, e);
 }
 
@@ -61,7 +67,9 @@ int tmpfs_parse(char *spec, struct container_mount *m, struct err *e)
 
 	if (options)
 		*options++ = '\0';
-	*m = (struct container_mount){ .kind = CM_TMPFS, .target = spec, .nosuid = true, .noexec = true };
+	*m = (struct container_mount){
+		.kind = CM_TMPFS, .target = spec, .nosuid = true, .noexec = true
+	};
 	rest = span_str(options);
 	while (!r && span_cut(&rest, ',', &one)) {
 		uint64_t mode;
@@ -75,12 +83,13 @@ int tmpfs_parse(char *spec, struct container_mount *m, struct err *e)
 			m->noexec = false;
 		} else if (span_is(one, "ro")) {
 			m->read_only = true;
-		} else if (!span_is(one, "rw") && !span_is(one, "noexec") && !span_is(one, "nosuid") &&
-			   !span_is(one, "nodev")) {
+		} else if (!span_is(one, "rw") && !span_is(one, "noexec") &&
+			   !span_is(one, "nosuid") && !span_is(one, "nodev")) {
 			r = E_USAGE;
 		}
 		if (r)
-			return err_set(e, E_USAGE, "option %s of a tmpfs (size=SIZE, mode=OCTAL, exec, ro)",
+			return err_set(e, E_USAGE,
+				       "option %s of a tmpfs (size=SIZE, mode=OCTAL, exec, ro)",
 				       quoted(one));
 	}
 	return check_target(spec, e);

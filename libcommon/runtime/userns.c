@@ -1,9 +1,9 @@
 /*
  * Entering a user namespace with a map of ids (user_namespaces(7)).
  *
- * A namespace's maps are written once, by a process with CAP_SETUID and CAP_SETGID in the namespace above, or, for the
- * single id of the caller, by itself. So a child that stays outside writes them (root) or has newuidmap and
- * newgidmap do it (an ordinary user with subordinate ids).
+ * A namespace's maps are written once, by a process with CAP_SETUID and CAP_SETGID in the namespace
+ * above, or, for the single id of the caller, by itself. So a child that stays outside writes them
+ * (root) or has newuidmap and newgidmap do it (an ordinary user with subordinate ids).
  */
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -22,14 +22,16 @@ int userns_refused(struct err *e, int code)
 	switch (code) {
 	case -EPERM:
 	case -EACCES:
-		return err_set(e, -EPERM,
-			       "user namespaces are forbidden here; the administrator can allow them "
-			       "(sysctl kernel.unprivileged_userns_clone=1, or "
-			       "kernel.apparmor_restrict_unprivileged_userns=0; not possible in a chroot)");
+		return err_set(
+			e, -EPERM,
+			"user namespaces are forbidden here; the administrator can allow them "
+			"(sysctl kernel.unprivileged_userns_clone=1, or "
+			"kernel.apparmor_restrict_unprivileged_userns=0; not possible in a chroot)");
 	case -ENOSPC:
 	case -EUSERS:
-		return err_set(e, -EPERM,
-			       "no more user namespaces are allowed (sysctl user.max_user_namespaces)");
+		return err_set(
+			e, -EPERM,
+			"no more user namespaces are allowed (sysctl user.max_user_namespaces)");
 	case -EINVAL:
 	case -ENOSYS:
 		return err_set(e, -EPERM, "this kernel has no user namespaces (CONFIG_USER_NS)");
@@ -89,9 +91,10 @@ static int run_mapper(const char *program, pid_t pid, const struct id_map_entry 
 	if (r < 0)
 		return err_set(e, r, "cannot run %s: %s", program, err_word(r));
 	if (status)
-		return err_set(e, -EPERM,
-			       "%s refused the subordinate ids of /etc/sub%cid (is it setuid root?)",
-			       program, program[3]);
+		return err_set(
+			e, -EPERM,
+			"%s refused the subordinate ids of /etc/sub%cid (is it setuid root?)",
+			program, program[3]);
 	return 0;
 }
 
@@ -113,7 +116,8 @@ int userns_write_maps(pid_t pid, const struct id_maps *m, struct err *e)
 	return r ? err_set(e, r, "cannot write the id maps: %s", err_word(r)) : 0;
 }
 
-/* The child outside: waits for a byte that says "unshared", writes the maps, answers with its struct err. */
+/* The child outside: waits for a byte that says "unshared", writes the maps, answers with its
+ * struct err. */
 static _noreturn_ void helper(int fd, pid_t pid, const struct id_maps *m)
 {
 	struct err e = { 0 };
@@ -170,7 +174,8 @@ int userns_enter(const struct id_maps *m, struct err *e)
 	} else {
 		r = enter_with_helper(m, e);
 	}
-	/* An ordinary user's process is dumpable still, but its new owner is root inside: nothing else to set. */
+	/* An ordinary user's process is dumpable still, but its new owner is root inside: nothing
+	 * else to set. */
 	if (!r && !(caps_effective() & 1))
 		return userns_refused(e, -EPERM);
 	return r;
@@ -187,7 +192,8 @@ bool privileged(void)
 
 	if (geteuid() || (caps_effective() & need) != need)
 		return false;
-	/* No /proc: an early boot, where nothing is mapped away. More lines than we read: not a single id. */
+	/* No /proc: an early boot, where nothing is mapped away. More lines than we read: not a
+	 * single id. */
 	if (file_read(AT_FDCWD, "/proc/self/uid_map", true, 64 << 10, &b))
 		return true;
 	n = id_map_parse(buf_span(&b), map, ARRAY_LEN(map));

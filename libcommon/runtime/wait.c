@@ -1,5 +1,6 @@
 /*
- * The process outside: passes signals and terminal stops on, keeps the time, and ends as the container ends.
+ * The process outside: passes signals and terminal stops on, keeps the time, and ends as the
+ * container ends.
  */
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -48,7 +49,8 @@ void outside_signal(const struct outside *o, int sig)
 	case SIGPIPE:
 		return;
 	case SIGTSTP:
-		/* The program first, then we; who continues us continues it by the SIGCONT that we pass on. */
+		/* The program first, then we; who continues us continues it by the SIGCONT that we
+		 * pass on. */
 		kill(o->child, SIGTSTP);
 		kill(getpid(), SIGSTOP);
 		return;

@@ -15,7 +15,9 @@
 static char root[64] = "/tmp/container-test-XXXXXX";
 
 static const char *const script[] = {
-	"/bin/busybox", "sh", "-ec",
+	"/bin/busybox",
+	"sh",
+	"-ec",
 	"export PATH=/none; b=/bin/busybox\n"
 	"[ $($b readlink /proc/self) = $$ ] || [ -d /proc/$$ ]\n"
 	"[ $($b stat -c %t:%T /dev/null) = 1:3 ]\n"
@@ -36,12 +38,23 @@ static int run(bool classic, struct err *e)
 {
 	static char vol[80];
 	const struct container_mount mounts[] = {
-		{ .kind = CM_BIND, .source = vol, .target = "/vol", .recursive = true, .read_only = true },
+		{ .kind = CM_BIND,
+		  .source = vol,
+		  .target = "/vol",
+		  .recursive = true,
+		  .read_only = true },
 		{ .kind = CM_TMPFS, .target = "/tmp" },
 	};
-	struct container c = { .rootfs = root, .ns = NS_ALL & ~(unsigned)NS_USER, .read_only = true, .mounts = mounts,
-			       .mounts_n = ARRAY_LEN(mounts), .argv = script, .caps = CAPS_DEFAULT,
-			       .no_new_privs = true, .init = true, .hostname = "test" };
+	struct container c = { .rootfs = root,
+			       .ns = NS_ALL & ~(unsigned)NS_USER,
+			       .read_only = true,
+			       .mounts = mounts,
+			       .mounts_n = ARRAY_LEN(mounts),
+			       .argv = script,
+			       .caps = CAPS_DEFAULT,
+			       .no_new_privs = true,
+			       .init = true,
+			       .hostname = "test" };
 
 	snprintf(vol, sizeof(vol), "%s-vol", root);
 	if (geteuid()) {
@@ -63,8 +76,10 @@ static int put(const char *path, const char *text)
 
 int main(void)
 {
-	static const char *const copy[] = { "sh", "-c", "mkdir $0/bin $0/tmp $0-vol && cp \"$(command -v busybox)\" $0/bin/",
-					    root, NULL };
+	static const char *const copy[] = {
+		"sh", "-c", "mkdir $0/bin $0/tmp $0-vol && cp \"$(command -v busybox)\" $0/bin/",
+		root, NULL
+	};
 	static const char *const clean[] = { "rm", "-rf", root, NULL, NULL };
 	const struct spawn make = { .argv = copy }, remove = { .argv = clean };
 	const char *leave[5] = { "rm", "-rf", root };

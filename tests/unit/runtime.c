@@ -1,4 +1,5 @@
-/* Capabilities, id maps, mounts and environment as people write them, overlay's escapes, bundles. */
+/* Capabilities, id maps, mounts and environment as people write them, overlay's escapes, bundles.
+ */
 #include <stdlib.h>
 
 #include "libcommon/runtime/private.h"
@@ -49,10 +50,12 @@ static void id_maps(void)
 	id_map_add_ranges(span_str(subuid), NULL, 1000, map, &n, 4);
 	is_num((long long)n, 2, "without a name, by number");
 	n = 1;
-	id_map_add_ranges(span_str("user:1:1\nuser:2:1\nuser:3:1\nuser:4:1\n"), "user", 7, map, &n, 4);
+	id_map_add_ranges(span_str("user:1:1\nuser:2:1\nuser:3:1\nuser:4:1\n"), "user", 7, map, &n,
+			  4);
 	is_num((long long)n, 4, "no more than there is room for");
 	buf_release(&b);
-	is_num(id_map_parse(span_str("         0          0 4294967295\n"), map, 4), 1, "the kernel's text");
+	is_num(id_map_parse(span_str("         0          0 4294967295\n"), map, 4), 1,
+	       "the kernel's text");
 	is_num(map[0].count, UINT32_MAX, "and its count");
 	is_num(id_map_parse(span_str("0 1\n"), map, 4), E_FORMAT, "a short line");
 	is_num(id_map_parse(span_str("0 1 2 3\n"), map, 4), E_FORMAT, "a long line");
@@ -82,17 +85,22 @@ static int tmpfs(const char *text, struct container_mount *m)
 
 static void mounts(void)
 {
-	static const char *const bad[] = { "", "x", ":", "x:", ":/y", "x:y", "x:/", "x:/..", "x:/.", "x:/y:z", "x:/y:ro,z" };
+	static const char *const bad[] = { "",	  "x",	   ":",	   "x:",     ":/y",	 "x:y",
+					   "x:/", "x:/..", "x:/.", "x:/y:z", "x:/y:ro,z" };
 	struct container_mount m;
 
 	ok(!volume("/a:/b", &m) && !m.read_only && m.recursive && !m.dev, "SRC:DST");
 	is_str(m.source, "/a", "source");
 	is_str(m.target, "/b", "target");
-	ok(!volume("a:/b:ro,noexec,bind,dev", &m) && m.read_only && m.noexec && !m.recursive && m.dev, "options");
+	ok(!volume("a:/b:ro,noexec,bind,dev", &m) && m.read_only && m.noexec && !m.recursive &&
+		   m.dev,
+	   "options");
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		is_num(volume(bad[i], &m), E_USAGE, bad[i]);
 	ok(!tmpfs("/t", &m) && m.noexec && m.nosuid && !m.size, "a tmpfs");
-	ok(!tmpfs("/t:size=64k,mode=700,exec", &m) && m.size == 65536 && m.mode == 0700 && !m.noexec, "its options");
+	ok(!tmpfs("/t:size=64k,mode=700,exec", &m) && m.size == 65536 && m.mode == 0700 &&
+		   !m.noexec,
+	   "its options");
 	is_num(tmpfs("/t:size=-1", &m), E_USAGE, "a bad size");
 	is_num(tmpfs("/t:mode=8", &m), E_USAGE, "a bad mode");
 	is_num(tmpfs("t", &m), E_USAGE, "a relative target");
@@ -104,7 +112,8 @@ static void environment(void)
 	struct strs env = { 0 };
 	struct err e = { 0 };
 
-	ok(!env_add("X=y=z", caller, &env, &e) && !env_add("A", caller, &env, &e) && !env_add("C", caller, &env, &e),
+	ok(!env_add("X=y=z", caller, &env, &e) && !env_add("A", caller, &env, &e) &&
+		   !env_add("C", caller, &env, &e),
 	   "variables");
 	is_num((long long)env.n, 2, "one that the caller has not is none");
 	is_str(env.v[0], "X=y=z", "with a value");
@@ -126,7 +135,8 @@ static void overlay(void)
 	buf_release(&b);
 }
 
-#define HEAD "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"x\"],\"cwd\":\"/\""
+#define HEAD \
+	"{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"x\"],\"cwd\":\"/\""
 #define TAIL "},\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"pid\"}]}"
 
 static void bundles(void)

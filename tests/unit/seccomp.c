@@ -1,5 +1,6 @@
 /*
- * The default filters: those that are built in are what is computed now, and the compact ones answer as libseccomp's own.
+ * The default filters: those that are built in are what is computed now, and the compact ones
+ * answer as libseccomp's own.
  */
 #include <linux/audit.h>
 #include <stdlib.h>
@@ -17,8 +18,13 @@ static struct sock_filter compact[SECCOMP_PROGRAM_MAX], full[SECCOMP_PROGRAM_MAX
 
 static unsigned differ_at(int compact_n, int full_n, uint32_t arch, uint32_t nr)
 {
-	static const uint64_t values[] = { 0, 8, 40, 0x20000, 0x20008, 0x5401, 0x5412, 0x541c, 0xffffffff,
-					   0x100000028, 0x7e020000, 0x10000000, 0x1200011, 0xffffffffffffffff,
+	static const uint64_t values[] = { 0,		8,
+					   40,		0x20000,
+					   0x20008,	0x5401,
+					   0x5412,	0x541c,
+					   0xffffffff,	0x100000028,
+					   0x7e020000,	0x10000000,
+					   0x1200011,	0xffffffffffffffff,
 					   0x100005412, 0xffffffff0000541c };
 	unsigned bad = 0;
 
@@ -27,7 +33,8 @@ static unsigned differ_at(int compact_n, int full_n, uint32_t arch, uint32_t nr)
 			struct seccomp_data d = { .nr = (int)nr, .arch = arch };
 
 			d.args[k] = values[i];
-			bad += seccomp_answer(compact, compact_n, &d, true) != seccomp_answer(full, full_n, &d, true);
+			bad += seccomp_answer(compact, compact_n, &d, true) !=
+			       seccomp_answer(full, full_n, &d, true);
 		}
 	}
 	return bad;
@@ -35,9 +42,12 @@ static unsigned differ_at(int compact_n, int full_n, uint32_t arch, uint32_t nr)
 
 static void same_answers(enum seccomp_machine m, uint64_t caps)
 {
-	static const uint32_t archs[] = { AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64, AUDIT_ARCH_ARM,
-					  AUDIT_ARCH_RISCV64, AUDIT_ARCH_PPC64LE };
-	static const uint32_t bases[] = { 0, 0x40000000, 0x000f0000, 0x000effc0, 0x7fffff00, 0xfffffd00 };
+	static const uint32_t archs[] = {
+		AUDIT_ARCH_X86_64, AUDIT_ARCH_I386,    AUDIT_ARCH_AARCH64,
+		AUDIT_ARCH_ARM,	   AUDIT_ARCH_RISCV64, AUDIT_ARCH_PPC64LE
+	};
+	static const uint32_t bases[] = { 0,	      0x40000000, 0x000f0000,
+					  0x000effc0, 0x7fffff00, 0xfffffd00 };
 	int n = seccomp_compute(m, caps, compact), full_n = seccomp_compute_plain(m, caps, full);
 	unsigned bad = 0;
 
@@ -45,7 +55,8 @@ static void same_answers(enum seccomp_machine m, uint64_t caps)
 		for (size_t b = 0; b < ARRAY_LEN(bases); b++)
 			for (uint32_t i = 0; i < 0x240; i++)
 				bad += differ_at(n, full_n, archs[a], bases[b] + i);
-	ok(n > 0 && full_n > n && !bad, "machine %d, capabilities %#llx: %d instead of %d instructions, %u answers differ",
+	ok(n > 0 && full_n > n && !bad,
+	   "machine %d, capabilities %#llx: %d instead of %d instructions, %u answers differ",
 	   (int)m, (unsigned long long)caps, n, full_n, bad);
 }
 
@@ -54,12 +65,14 @@ static void built_in_is_fresh(void)
 	const struct seccomp_program *p;
 	size_t n = filter_built_in(&p);
 
-	is_num((long long)n, (long long)ARRAY_LEN(seccomp_variants), "as many programs as variants");
+	is_num((long long)n, (long long)ARRAY_LEN(seccomp_variants),
+	       "as many programs as variants");
 	for (size_t i = 0; i < n; i++) {
 		int fresh = seccomp_compute_here(seccomp_variants[i], compact);
 
 		filter_unpack(&p[i], full);
-		ok(p[i].caps == (seccomp_variants[i] & seccomp_relevant_caps()), "program %zu is for its capabilities", i);
+		ok(p[i].caps == (seccomp_variants[i] & seccomp_relevant_caps()),
+		   "program %zu is for its capabilities", i);
 		ok(fresh == p[i].n && !memcmp(compact, full, (size_t)fresh * sizeof(*compact)),
 		   "and what is computed now");
 	}
@@ -94,14 +107,16 @@ static void profile(void)
 	is_num(answer(n, 900, 0, 0), ERRNO(ENOSYS), "a call of the future");
 	is_num(answer(n, 0x40000000, 0, 0), SECCOMP_RET_ALLOW, "read of x32");
 	is_num(answer(n, 0x40000000 + 514, 0, 0x5412), ERRNO(EPERM), "T54 TIOCSTI of x32");
-	is_num(seccomp_answer(compact, n, &none, false), SECCOMP_RET_ALLOW, "read does not look at arguments");
+	is_num(seccomp_answer(compact, n, &none, false), SECCOMP_RET_ALLOW,
+	       "read does not look at arguments");
 	none.nr = 16;
 	is_num(seccomp_answer(compact, n, &none, false), SECCOMP_ARGUMENTS, "ioctl does");
 	n = seccomp_compute(SECCOMP_X86_64, 0, compact);
 	is_num(answer(n, 161, 0, 0), ERRNO(EPERM), "chroot without its capability");
 	n = seccomp_compute(SECCOMP_X86_64, ~0ULL, compact);
 	is_num(answer(n, 165, 0, 0), SECCOMP_RET_ALLOW, "mount with all capabilities");
-	is_num(answer(n, 56, 0x10000000, 0), SECCOMP_RET_ALLOW, "clone of a user namespace with all");
+	is_num(answer(n, 56, 0x10000000, 0), SECCOMP_RET_ALLOW,
+	       "clone of a user namespace with all");
 	is_num(answer(n, 16, 0, 0x5412), ERRNO(EPERM), "T54 TIOCSTI with all");
 }
 

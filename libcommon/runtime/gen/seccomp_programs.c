@@ -36,8 +36,10 @@ static void put_program(size_t number, const struct sock_filter *p, int n)
 {
 	printf("static const uint32_t program_%zu[] = {\n", number);
 	for (int i = 0; i < n; i++)
-		printf("%uu,%s", SECCOMP_PACK(p[i].jt, p[i].jf, position(codes, &codes_n, SECCOMP_CODES, p[i].code),
-					       position(constants, &constants_n, SECCOMP_CONSTANTS, p[i].k)),
+		printf("%uu,%s",
+		       SECCOMP_PACK(p[i].jt, p[i].jf,
+				    position(codes, &codes_n, SECCOMP_CODES, p[i].code),
+				    position(constants, &constants_n, SECCOMP_CONSTANTS, p[i].k)),
 		       i % 8 == 7 ? "\n" : "");
 	printf("};\n");
 }
@@ -63,7 +65,8 @@ int main(int argc, char **argv)
 	if (machine == SECCOMP_MACHINES)
 		return 64;
 	for (size_t i = 0; i < n; i++) {
-		length[i] = seccomp_compute((enum seccomp_machine)machine, seccomp_variants[i], program);
+		length[i] = seccomp_compute((enum seccomp_machine)machine, seccomp_variants[i],
+					    program);
 		if (length[i] < 0) {
 			fprintf(stderr, "libseccomp: %s\n", strerror(-length[i]));
 			return 70;
@@ -72,8 +75,8 @@ int main(int argc, char **argv)
 	}
 	put_list("unsigned short", "seccomp_codes", codes, codes_n);
 	put_list("uint32_t", "seccomp_constants", constants, constants_n);
-	printf("#define SECCOMP_THIS_MACHINE %d\n#define SECCOMP_RELEVANT_CAPS 0x%llxULL\n", machine,
-	       (unsigned long long)relevant);
+	printf("#define SECCOMP_THIS_MACHINE %d\n#define SECCOMP_RELEVANT_CAPS 0x%llxULL\n",
+	       machine, (unsigned long long)relevant);
 	printf("static const struct seccomp_program seccomp_programs[] = {\n");
 	for (size_t i = 0; i < n; i++)
 		printf("{ 0x%llxULL, %d, program_%zu },\n",

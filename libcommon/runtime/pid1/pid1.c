@@ -3,9 +3,10 @@
  *
  *	LABEL --init|--init-tty|--exec|--exec-tty PROGRAM [ARG...]
  *
- * With --init it starts PROGRAM (searched in PATH) in a new session, passes signals on, reaps what is left to it, and
- * ends as PROGRAM ended, 128+n for a signal. With --exec it becomes PROGRAM. It exists so that nothing inside a container ever
- * runs from ocibox's own file, to which /proc/PID/exe would be a road.
+ * With --init it starts PROGRAM (searched in PATH) in a new session, passes signals on, reaps what
+ *is left to it, and ends as PROGRAM ended, 128+n for a signal. With --exec it becomes PROGRAM. It
+ *exists so that nothing inside a container ever runs from ocibox's own file, to which /proc/PID/exe
+ *would be a road.
  */
 #include <asm/ioctls.h>
 #include <asm/signal.h>
@@ -54,10 +55,11 @@ __attribute__((noreturn)) static void cannot(const char *label, const char *prog
 	say(label);
 	say(": ");
 	say(program);
-	say(error == -ENOENT || error == -ENOTDIR ? ": not found\n" :
-	    error == -EACCES || error == -EPERM ? ": permission denied\n" :
-	    error == -ENOEXEC ? ": not an executable of this machine, or a script without #!\n" :
-	    error == -E2BIG ? ": arguments and environment are too long\n" : ": cannot be executed\n");
+	say(error == -ENOENT || error == -ENOTDIR ? ": not found\n"
+	    : error == -EACCES || error == -EPERM ? ": permission denied\n"
+	    : error == -ENOEXEC ? ": not an executable of this machine, or a script without #!\n"
+	    : error == -E2BIG	? ": arguments and environment are too long\n"
+				: ": cannot be executed\n");
 	end(error == -ENOENT || error == -ENOTDIR ? 127 : 126);
 }
 
@@ -84,9 +86,11 @@ __attribute__((noreturn)) static void execute(const char *label, char **argv, ch
 
 	for (const char *p = argv[0]; *p; p++)
 		if (*p == '/')
-			cannot(label, argv[0], sys(__NR_execve, (long)argv[0], (long)argv, (long)envp, 0, 0));
+			cannot(label, argv[0],
+			       sys(__NR_execve, (long)argv[0], (long)argv, (long)envp, 0, 0));
 	for (char **e = envp; *e; e++)
-		if ((*e)[0] == 'P' && (*e)[1] == 'A' && (*e)[2] == 'T' && (*e)[3] == 'H' && (*e)[4] == '=')
+		if ((*e)[0] == 'P' && (*e)[1] == 'A' && (*e)[2] == 'T' && (*e)[3] == 'H' &&
+		    (*e)[4] == '=')
 			path = *e + 5;
 	while (argv[0][0]) {
 		unsigned long n = 0;
@@ -106,9 +110,11 @@ __attribute__((noreturn)) static void execute(const char *label, char **argv, ch
 	cannot(label, argv[0], error);
 }
 
-/* Until it executes, it borrows pid 1's memory, so nothing may be left changed: it is a function of its own that never
- * returns. The program's own session; with a terminal, that is the session's. All signals as they were before we came. */
-__attribute__((noreturn, noinline)) static void program(int tty, const char *label, char **argv, char **envp)
+/* Until it executes, it borrows pid 1's memory, so nothing may be left changed: it is a function of
+ * its own that never returns. The program's own session; with a terminal, that is the session's.
+ * All signals as they were before we came. */
+__attribute__((noreturn, noinline)) static void program(int tty, const char *label, char **argv,
+							char **envp)
 {
 	sigset none = 0;
 
@@ -137,8 +143,8 @@ static void reap(long child)
 /* What a terminal sends goes to the whole group of the program, the rest to the program alone. */
 static void pass_on(long child, long sig)
 {
-	int group = sig == SIGINT || sig == SIGQUIT || sig == SIGHUP || sig == SIGTSTP || sig == SIGCONT ||
-		    sig == SIGWINCH;
+	int group = sig == SIGINT || sig == SIGQUIT || sig == SIGHUP || sig == SIGTSTP ||
+		    sig == SIGCONT || sig == SIGWINCH;
 
 	if (sig == SIGTSTP)
 		sig = SIGSTOP;
@@ -168,7 +174,8 @@ __attribute__((noreturn, used)) void pid1_main(long *sp)
 		say(": cannot fork\n");
 		end(125);
 	}
-	/* Orphans' output would keep a pipe's reader waiting for us: what we hold open, we let go. */
+	/* Orphans' output would keep a pipe's reader waiting for us: what we hold open, we let go.
+	 */
 	for (long fd = 0; fd < 3; fd++)
 		sys(__NR_close, fd, 0, 0, 0, 0);
 	for (;;) {
