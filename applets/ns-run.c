@@ -68,41 +68,44 @@
  *   ns-run -v "$PWD:/src:ro" --workdir /src rootfs make -C /src
  *   ns-run -b app
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "libcommon/cli.h"
-#include "libcommon/runtime.h"
 
 enum {
-	OPT_OVERLAY = CLI_OPT, OPT_UPPER, OPT_MAP, OPT_READ_ONLY, OPT_TMPFS, OPT_ENV_FILE, OPT_UNSETENV,
-	OPT_HOSTNAME, OPT_TIMEOUT, OPT_CAP_ADD, OPT_CAP_DROP, OPT_SECURITY, OPT_USERNS, OPT_NETWORK,
-	OPT_SHARE_NET, OPT_SHARE_PID, OPT_SHARE_IPC, OPT_SHARE_UTS, OPT_SHARE_CGROUP, OPT_NO_INIT, OPT_TIMES,
+	OPT_OVERLAY = CLI_OPT,
+	OPT_UPPER,
+	OPT_MAP,
+	OPT_READ_ONLY,
+	OPT_UNSETENV,
+	OPT_HOSTNAME,
+	OPT_TIMEOUT,
+	OPT_USERNS,
+	OPT_SHARE_NET,
+	OPT_SHARE_PID,
+	OPT_SHARE_IPC,
+	OPT_SHARE_UTS,
+	OPT_SHARE_CGROUP,
+	OPT_NO_INIT,
+	OPT_TIMES,
 };
+static const char letters[] = "+b:v:e:w:u:t";
 static const struct option options[] = {
 	{ "bundle", required_argument, NULL, 'b' },
 	{ "overlay", required_argument, NULL, OPT_OVERLAY },
 	{ "upper", required_argument, NULL, OPT_UPPER },
 	{ "map", no_argument, NULL, OPT_MAP },
 	{ "read-only", no_argument, NULL, OPT_READ_ONLY },
-	{ "volume", required_argument, NULL, 'v' },
-	{ "tmpfs", required_argument, NULL, OPT_TMPFS },
-	{ "env", required_argument, NULL, 'e' },
-	{ "env-file", required_argument, NULL, OPT_ENV_FILE },
 	{ "unsetenv-all", no_argument, NULL, OPT_UNSETENV },
 	{ "workdir", required_argument, NULL, 'w' },
 	{ "user", required_argument, NULL, 'u' },
 	{ "hostname", required_argument, NULL, OPT_HOSTNAME },
 	{ "tty", no_argument, NULL, 't' },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
-	{ "cap-add", required_argument, NULL, OPT_CAP_ADD },
-	{ "cap-drop", required_argument, NULL, OPT_CAP_DROP },
-	{ "security-opt", required_argument, NULL, OPT_SECURITY },
 	{ "userns", no_argument, NULL, OPT_USERNS },
-	{ "network", required_argument, NULL, OPT_NETWORK },
 	{ "share-net", no_argument, NULL, OPT_SHARE_NET },
 	{ "share-pid", no_argument, NULL, OPT_SHARE_PID },
 	{ "share-ipc", no_argument, NULL, OPT_SHARE_IPC },
@@ -110,173 +113,54 @@ static const struct option options[] = {
 	{ "share-cgroup", no_argument, NULL, OPT_SHARE_CGROUP },
 	{ "no-init", no_argument, NULL, OPT_NO_INIT },
 	{ "step-times", no_argument, NULL, OPT_TIMES },
+	CLI_RUN_OPTIONS,
 	CLI_COMMON_OPTIONS
 };
 
 struct job {
 	struct container c;
+	struct run_options run;
 	const char *bundle_path;
 	struct loaded_bundle bundle;
-	struct container_mount *mounts;
-	size_t mounts_n;
-	struct strs env, env_options, lowers;
+	struct strs env, lowers;
 	struct container_times times;
-	uint64_t cap_add, cap_drop;
 	bool map, userns, unset_env;
 };
-
-extern char **environ;
-
-static void add_mount(struct job *j, const char *option, const char *value,
-		      int (*parse)(char *, struct container_mount *, struct err *))
-{
-	struct err e = { 0 };
-
-	j->mounts = xrealloc(j->mounts, (j->mounts_n + 1) * sizeof(*j->mounts));
-	if (parse(xstrdup(value), &j->mounts[j->mounts_n++], &e))
-		die(64, "%s %s: %s", option, quoted_str(value), e.text);
-}
-
-static void add_env_file(struct job *j, const char *path)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct err e = { 0 };
-	int r = file_read(AT_FDCWD, path, true, MIB(1), &b);
-
-	if (!r)
-		r = env_add_file(buf_span(&b), (const char *const *)environ, &j->env_options, &e);
-	if (r)
-		die_err(path, r, &e);
-}
-
-static void security_option(struct container *c, const char *value)
-{
-	if (!strcmp(value, "seccomp=unconfined"))
-		c->seccomp = SECCOMP_UNCONFINED;
-	else if (!strcmp(value, "no-new-privileges") || !strcmp(value, "no-new-privileges=true"))
-		c->no_new_privs = true;
-	else if (!strcmp(value, "no-new-privileges=false"))
-		c->no_new_privs = false;
-	else
-		die(64, "--security-opt %s: not one of seccomp=unconfined, no-new-privileges[=false]",
-		    quoted_str(value));
-}
-
-static void capability(const char *option, const char *name, uint64_t *set)
-{
-	uint64_t bits;
-
-	if (cap_from_name(name, &bits))
-		die(64, "%s %s: no such capability", option, quoted_str(name));
-	*set |= bits;
-}
-
-static void overlay(struct job *j, const char *list)
-{
-	struct span rest = span_str(list), one;
-
-	/* "\" escapes a ":" and itself, as in what unpack -l prints. */
-	while (rest.n) {
-		_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-		for (; rest.n && *rest.p != ':'; rest = span_tail(rest, 1)) {
-			if (*rest.p == '\\' && rest.n > 1)
-				rest = span_tail(rest, 1);
-			buf_addc(&b, (char)*rest.p);
-		}
-		one = buf_span(&b);
-		if (one.n)
-			strs_take(&j->lowers, buf_steal_str(&b));
-		rest = span_tail(rest, MIN(rest.n, 1));
-	}
-	if (!j->lowers.n)
-		die(64, "--overlay needs a directory");
-	j->c.lowers = (const char *const *)j->lowers.v;
-}
-
-static void network(struct container *c, const char *value)
-{
-	if (!strcmp(value, "host"))
-		c->ns &= ~(unsigned)NS_NET;
-	else if (!strcmp(value, "none"))
-		c->ns |= NS_NET;
-	else
-		die(64, "--network %s: not one of host, none", quoted_str(value));
-}
 
 static void one_option(struct job *j, int opt)
 {
 	static const unsigned share[] = { NS_NET, NS_PID, NS_IPC, NS_UTS, NS_CGROUP };
 	struct container *c = &j->c;
-	struct err e = { 0 };
 
 	switch (opt) {
-	case 'b': break;
-	case 'v': add_mount(j, "--volume", optarg, volume_parse); break;
+	case 'b': break; /* find_bundle() took it */
 	case 'w': c->cwd = optarg; break;
 	case 'u': c->user_spec = optarg; break;
 	case 't': c->tty = true; break;
-	case 'e':
-		if (env_add(optarg, (const char *const *)environ, &j->env_options, &e))
-			die(64, "--env %s", e.text);
+	case OPT_OVERLAY:
+		overlay_list_parse(optarg, &j->lowers);
+		if (!j->lowers.n)
+			die(64, "--overlay needs a directory");
+		c->lowers = (const char *const *)j->lowers.v;
 		break;
-	case OPT_OVERLAY: overlay(j, optarg); break;
 	case OPT_UPPER: c->upper = optarg; break;
 	case OPT_MAP: j->map = true; break;
 	case OPT_READ_ONLY: c->read_only = true; break;
-	case OPT_TMPFS: add_mount(j, "--tmpfs", optarg, tmpfs_parse); break;
-	case OPT_ENV_FILE: add_env_file(j, optarg); break;
 	case OPT_UNSETENV: j->unset_env = true; break;
 	case OPT_HOSTNAME: c->hostname = optarg; break;
-	case OPT_TIMEOUT: c->timeout_ms = (unsigned)MIN(cli_duration_ms("--timeout", optarg), UINT32_MAX); break;
-	case OPT_CAP_ADD: capability("--cap-add", optarg, &j->cap_add); break;
-	case OPT_CAP_DROP: capability("--cap-drop", optarg, &j->cap_drop); break;
-	case OPT_SECURITY: security_option(c, optarg); break;
+	case OPT_TIMEOUT:
+		c->timeout_ms = (unsigned)MIN(cli_duration_ms("--timeout", optarg), UINT32_MAX);
+		break;
 	case OPT_USERNS: j->userns = true; break;
-	case OPT_NETWORK: network(c, optarg); break;
+	case OPT_SHARE_NET: j->run.network_none = false; /* fall through */
+	case OPT_SHARE_PID:
+	case OPT_SHARE_IPC:
+	case OPT_SHARE_UTS:
+	case OPT_SHARE_CGROUP: c->ns &= ~share[opt - OPT_SHARE_NET]; break;
 	case OPT_NO_INIT: c->init = false; break;
 	case OPT_TIMES: c->step_times = true; break;
-	default: c->ns &= ~share[opt - OPT_SHARE_NET];
+	default: cli_run_option(&j->run, opt);
 	}
-}
-
-/* The network namespace that vethup made, and told us of, is kept. */
-static void keep_network(struct container *c)
-{
-	const char *told = getenv("OCIBOX_NET");
-	struct stat st;
-	char now[64];
-
-	if (told && !stat("/proc/self/ns/net", &st)) {
-		snprintf(now, sizeof(now), "%llu:%llu", (unsigned long long)st.st_dev,
-			 (unsigned long long)st.st_ino);
-		if (!strcmp(told, now)) {
-			c->ns &= ~(unsigned)NS_NET;
-			c->hosts = getenv("OCIBOX_HOSTS");
-			c->resolv_conf = getenv("OCIBOX_RESOLV_CONF");
-		}
-	}
-}
-
-static void drop_network_variables(void)
-{
-	unsetenv("OCIBOX_NET");
-	unsetenv("OCIBOX_HOSTS");
-	unsetenv("OCIBOX_RESOLV_CONF");
-}
-
-static void enter_map(char **argv)
-{
-	struct id_maps maps;
-	struct err e = { 0 };
-	int r = id_maps_for_caller(&maps, &e);
-
-	if (!r && geteuid())
-		r = userns_enter(&maps, &e);
-	if (r)
-		die_err("user namespace", r, &e);
-	execvp(argv[0], argv);
-	die(errno == ENOENT ? 127 : 126, "%s: %s", quoted_str(argv[0]), err_word(-errno));
 }
 
 /* A bundle says how things are before the options change them, wherever its option stands. */
@@ -285,7 +169,7 @@ static const char *find_bundle(int argc, char **argv)
 	const char *path = NULL;
 	int opt;
 
-	while ((opt = cli_getopt(argc, argv, "+b:v:e:w:u:t", options)) != -1)
+	while ((opt = cli_getopt(argc, argv, letters, options)) != -1)
 		if (opt == 'b')
 			path = optarg;
 	optind = 0;
@@ -303,24 +187,8 @@ static void start_from_bundle(struct job *j)
 		warn("%s: %s", quoted_str(j->bundle_path), j->bundle.warnings.v[i]);
 	j->c = j->bundle.c;
 	j->c.tty = j->bundle.terminal && isatty(STDIN_FILENO);
-	for (size_t i = 0; i < j->c.mounts_n; i++) {
-		j->mounts = xrealloc(j->mounts, (i + 1) * sizeof(*j->mounts));
-		j->mounts[j->mounts_n++] = j->c.mounts[i];
-	}
-}
-
-static void take_caps(struct job *j)
-{
-	struct container *c = &j->c;
-	struct cap_sets *s = &j->bundle.caps;
-	uint64_t *sets[] = { &c->caps, &s->bounding, &s->effective, &s->permitted };
-
-	if (!j->bundle_path)
-		c->caps = CAPS_DEFAULT;
-	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
-		*sets[i] = (*sets[i] & ~j->cap_drop) | j->cap_add;
-	s->inheritable &= ~j->cap_drop;
-	s->ambient &= ~j->cap_drop;
+	for (size_t i = 0; i < j->c.mounts_n; i++)
+		cli_run_mount(&j->run, &j->c.mounts[i]);
 }
 
 static void take_env(struct job *j)
@@ -328,8 +196,8 @@ static void take_env(struct job *j)
 	if (!j->unset_env)
 		for (const char *const *v = j->c.envp; v && *v; v++)
 			strs_add(&j->env, *v);
-	for (size_t i = 0; i < j->env_options.n; i++)
-		strs_set_env(&j->env, j->env_options.v[i]);
+	for (size_t i = 0; i < j->run.env.n; i++)
+		strs_set_env(&j->env, j->run.env.v[i]);
 	j->c.envp = (const char *const *)j->env.v;
 	if (j->unset_env)
 		j->c.default_env = false;
@@ -337,46 +205,70 @@ static void take_env(struct job *j)
 
 static void take_maps(struct job *j)
 {
-	struct container *c = &j->c;
+	struct id_maps *m = &j->c.id_maps;
 	struct err e = { 0 };
 	int r;
 
-	if (!j->userns && !geteuid() && !(c->ns & NS_USER))
+	if (!j->userns && !geteuid() && !(j->c.ns & NS_USER))
 		return;
-	c->ns |= NS_USER;
-	if (c->id_maps.uid_n && c->id_maps.gid_n) {
-		c->id_maps.single = geteuid() && c->id_maps.uid_n == 1 && c->id_maps.uid[0].count == 1;
+	j->c.ns |= NS_USER;
+	if (m->uid_n && m->gid_n) {
+		m->single = geteuid() && m->uid_n == 1 && m->uid[0].count == 1;
 		return;
 	}
-	r = id_maps_for_caller(&c->id_maps, &e);
+	r = id_maps_for_caller(m, &e);
 	if (r)
 		die_err("user namespace", r, &e);
 }
 
-static void tell_times(const struct container_times *t)
+/* The network namespace that vethup made, and told us of, is kept; what it told does not go on. */
+static void keep_network(struct container *c)
 {
-	for (size_t i = 0; i < t->n; i++)
-		say("%6u us  %s", t->step[i].us, t->step[i].name);
+	static const char *const told[] = { "OCIBOX_NET", "OCIBOX_HOSTS", "OCIBOX_RESOLV_CONF" };
+	const char *net = getenv(told[0]);
+	struct stat st;
+	char now[64];
+
+	if (net && !stat("/proc/self/ns/net", &st)) {
+		snprintf(now, sizeof(now), "%llu:%llu", (unsigned long long)st.st_dev,
+			 (unsigned long long)st.st_ino);
+		if (!strcmp(net, now)) {
+			c->ns &= ~(unsigned)NS_NET;
+			c->hosts = getenv(told[1]);
+			c->resolv_conf = getenv(told[2]);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(told); i++)
+		unsetenv(told[i]);
 }
 
-int ns_run_main(int argc, char **argv)
+static _noreturn_ void enter_map(char **argv)
 {
-	struct job j = { .c = { .ns = NS_ALL & ~(unsigned)NS_USER, .hostname = "ns-run", .default_env = true,
-				.user_spec = "", .no_new_privs = true, .init = true } };
-	struct container *c = &j.c;
+	struct id_maps maps;
 	struct err e = { 0 };
-	int opt, r;
+	int r = id_maps_for_caller(&maps, &e);
 
-	cli_chain_loader = true;
-	if (geteuid() != getuid() || getegid() != getgid())
-		die(125, "refuses to run setuid or setgid");
-	j.bundle_path = find_bundle(argc, argv);
-	if (j.bundle_path)
-		start_from_bundle(&j);
-	while ((opt = cli_getopt(argc, argv, "+b:v:e:w:u:t", options)) != -1)
-		one_option(&j, opt);
+	if (!r && geteuid())
+		r = userns_enter(&maps, &e);
+	if (r)
+		die_err("user namespace", r, &e);
+	execvp(argv[0], argv);
+	die(errno == ENOENT ? 127 : 126, "%s: %s", quoted_str(argv[0]), err_word(-errno));
+}
+
+/* Options, then the root unless something else is it, then the program unless the bundle has one. */
+static void read_words(struct job *j, int argc, char **argv)
+{
+	struct container *c = &j->c;
+	int opt;
+
+	j->bundle_path = find_bundle(argc, argv);
+	if (j->bundle_path)
+		start_from_bundle(j);
+	while ((opt = cli_getopt(argc, argv, letters, options)) != -1)
+		one_option(j, opt);
 	argv += optind;
-	if (!j.map && !j.bundle_path && !c->lowers) {
+	if (!j->map && !j->bundle_path && !c->lowers) {
 		if (!*argv)
 			die(64, "a root file system is missing (try --help)");
 		c->rootfs = *argv++;
@@ -387,21 +279,32 @@ int ns_run_main(int argc, char **argv)
 		c->argv = (const char *const *)argv;
 	if (!c->argv || !*c->argv)
 		die(64, "a program to run is missing (try --help)");
-	if (j.map)
+	if (j->map)
 		enter_map(argv);
-	if (!(c->ns & NS_UTS))
-		c->hostname = NULL;
-	c->mounts = j.mounts;
-	c->mounts_n = j.mounts_n;
-	take_caps(&j);
+}
+
+int ns_run_main(int argc, char **argv)
+{
+	struct job j = { .c = { .ns = NS_ALL & ~(unsigned)NS_USER, .hostname = "ns-run",
+				.default_env = true, .user_spec = "", .no_new_privs = true, .init = true,
+				.caps = CAPS_DEFAULT } };
+	struct err e = { 0 };
+	int r;
+
+	cli_chain_loader = true;
+	if (geteuid() != getuid() || getegid() != getgid())
+		die(125, "refuses to run setuid or setgid");
+	read_words(&j, argc, argv);
+	cli_run_apply(&j.run, &j.c, j.bundle_path ? &j.bundle.caps : NULL);
+	if (!(j.c.ns & NS_UTS))
+		j.c.hostname = NULL;
 	take_env(&j);
 	take_maps(&j);
-	keep_network(c);
-	drop_network_variables();
-	c->times = &j.times;
-	r = container_run(c, &e);
-	if (c->step_times)
-		tell_times(&j.times);
+	keep_network(&j.c);
+	j.c.times = &j.times;
+	r = container_run(&j.c, &e);
+	for (size_t i = 0; i < j.times.n; i++)
+		say("%6u us  %s", j.times.step[i].us, j.times.step[i].name);
 	if (r < 0)
 		die_err(NULL, r, &e);
 	return r;

@@ -9,7 +9,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "libcommon/oci.h"
+#include "libcommon/runtime.h"
 
 /* ---- registration: generated from the header comments of applets/NAME.c -------------------------------------------------------- */
 struct applet {
@@ -42,6 +42,7 @@ extern bool cli_chain_loader;
 int cli_getopt(int argc, char **argv, const char *shortopts, const struct option *longopts);
 enum { /* values of long options without a letter start here; the common ones stand above CLI_OPT_COMMON */
 	CLI_OPT = 256,
+	CLI_OPT_RUN = 0x6000,
 	CLI_OPT_COMMON = 0x7000,
 };
 #define CLI_COMMON_OPTIONS \
@@ -52,6 +53,28 @@ uint64_t cli_size(const char *option, const char *value);
 uint64_t cli_duration_ms(const char *option, const char *value);
 bool cli_bool(const char *option, const char *value); /* true, false, 1, 0; NULL is true */
 struct platform cli_platform(const char *value);
+
+/* ---- options about a container: what ns-run and build share -------------------------------------------------------------------------- */
+struct run_options {
+	struct container_mount *mounts;
+	size_t mounts_n;
+	struct strs env;
+	uint64_t cap_add, cap_drop;
+	bool seccomp_unconfined, new_privs, no_new_privs;
+	bool network_host, network_none; /* the last word of both */
+};
+#define CLI_RUN_OPTIONS \
+	{ "volume", required_argument, NULL, 'v' }, { "tmpfs", required_argument, NULL, CLI_OPT_RUN }, \
+	{ "env", required_argument, NULL, 'e' }, { "env-file", required_argument, NULL, CLI_OPT_RUN + 1 }, \
+	{ "cap-add", required_argument, NULL, CLI_OPT_RUN + 2 }, \
+	{ "cap-drop", required_argument, NULL, CLI_OPT_RUN + 3 }, \
+	{ "security-opt", required_argument, NULL, CLI_OPT_RUN + 4 }, \
+	{ "network", required_argument, NULL, CLI_OPT_RUN + 5 }
+/* False where opt is none of them; dies with 64 on a bad value. Mounts point into copies that live as long as the process. */
+bool cli_run_option(struct run_options *r, int opt);
+void cli_run_mount(struct run_options *r, const struct container_mount *m);
+/* Puts them over what c says; sets is where the capabilities of a bundle stand, or NULL. */
+void cli_run_apply(const struct run_options *r, struct container *c, struct cap_sets *sets);
 
 /* ---- standard streams ------------------------------------------------------------------------------------------------------------------------------- */
 void cli_need_stdout_not_tty(void); /* dies with 64: a filter refuses to write an archive to a terminal */

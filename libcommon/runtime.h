@@ -140,6 +140,8 @@ int volume_parse(char *spec, struct container_mount *m, struct err *e);
 int tmpfs_parse(char *spec, struct container_mount *m, struct err *e);
 /* NAME=VALUE, or NAME with the value that caller (an environment) has; a file of such lines, with # comments. */
 int env_add(const char *word, const char *const *caller, struct strs *env, struct err *e);
+/* LOWER[:LOWER]…, where "\" escapes a ":" and itself, as unpack -l prints it. */
+void overlay_list_parse(const char *list, struct strs *out);
 int env_add_file(struct span text, const char *const *caller, struct strs *env, struct err *e);
 
 #endif

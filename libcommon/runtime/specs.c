@@ -141,3 +141,21 @@ int env_add_file(struct span text, const char *const *caller, struct strs *env, 
 	}
 	return 0;
 }
+
+void overlay_list_parse(const char *list, struct strs *out)
+{
+	struct span rest = span_str(list);
+
+	while (rest.n) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		for (; rest.n && *rest.p != ':'; rest = span_tail(rest, 1)) {
+			if (*rest.p == '\\' && rest.n > 1)
+				rest = span_tail(rest, 1);
+			buf_addc(&b, (char)*rest.p);
+		}
+		if (b.n)
+			strs_take(out, buf_steal_str(&b));
+		rest = span_tail(rest, MIN(rest.n, 1));
+	}
+}
