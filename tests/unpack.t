@@ -248,6 +248,18 @@ run unpack --max-entries=5 --max-size=3005000 --max-file-size=3000000 --max-dept
 rc_is 0 "limits that are just enough"
 rm -rf "$T/x" "$T/limits"
 
+# ---- groups ----
+if is_root; then
+	img groups 'D("d/", mode=0o2775, gid=50) + F("d/f") + D("d/s/", gid=50) + F("d/s/g") + D("e/", mode=0o2775, gid=50) + L("e/l", "f") + ent("e/p", b"6")'
+	run unpack "$T/groups" "$T/x"
+	rc_is 0 "directories that hand on their group"
+	is "$(cd "$T/x" && stat -c '%n:%g:%a' d/f d/s d/s/g e/l e/p | tr '\n' ' ')" "d/f:0:644 d/s:50:755 d/s/g:0:644 e/l:0:777 e/p:0:644 " \
+		"what is in them has the group that its entry says"
+	rm -rf "$T/x" "$T/groups"
+else
+	skip "groups need root" 2
+fi
+
 # ---- holes ----
 img holes 'F("z", b"\0" * (1 << 20)) + F("m", b"a" * 70000 + b"\0" * 400000 + b"b") + F("e", b"a" + b"\0" * 65535) + F("t", b"x" * 65536 + b"\0" * 200000)'
 run unpack "$T/holes" "$T/x"

@@ -141,6 +141,9 @@ int apply_put_dir(struct apply *a, const struct tar_entry *e)
 	if (r < 0)
 		return r;
 	a->st.dirs++;
+	/* With setgid it hands its new group to what is made in it. */
+	if (a->o.same_owner)
+		st.st_gid = (gid_t)e->gid;
 	apply_enter(a, steal_fd(&fd), &st);
 	return 0;
 }
