@@ -109,6 +109,23 @@ ok "with the tree" "$tc" "$T/want" "$T/here"
 run sh -c 'cd "$1" && unpack "$2" .' sh "$T/here" "$T/small"
 rc_is 73 "and not filled twice"
 rm -rf "$T/here"
+# another puts something into it meanwhile, of a name that the image has, too
+mkdir "$T/here"
+(cd "$T/here" && exec unpack -q . <"$T/pipe" 2>"$T/first.err") &
+first=$!
+exec 7>"$T/pipe"
+head -c 1024 "$T/s.tar" >&7
+wait_for 5 test -d "$T/here/.ocibox-staging/root"
+mkdir "$T/here/etc"
+echo precious >"$T/here/etc/mine"
+tail -c +1025 "$T/s.tar" >&7
+exec 7>&-
+wait $first
+is $? 73 "a working directory that another fills meanwhile"
+like "$(cat "$T/first.err")" 'by another meanwhile' "which is said"
+is "$(cat "$T/here/etc/mine")" precious "his files stay"
+is "$(ls -A "$T/here")" etc "and ours go"
+rm -rf "$T/here"
 # as a run leaves it that was killed while it moved the tree up
 mkdir -p "$T/here/.ocibox-staging/root/usr" "$T/here/etc" "$T/here/mine"
 printf 'etc\0usr\0' >"$T/here/.ocibox-staging/names"

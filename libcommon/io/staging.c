@@ -430,7 +430,12 @@ static int commit_inside(struct staging *s, bool sync, struct err *e)
 	struct stat st, still;
 	if (fstat(s->fd, &st) < 0)
 		return -errno;
-	int r = write_names(s, sync);
+	/* What was put there meanwhile is not ours to replace, nor, once its name is written down, to take away. */
+	int r = holds_only(s->holder, s->hidden);
+	if (r == 0)
+		return err_set(e, E_EXISTS, "the directory was filled by another meanwhile");
+	if (r > 0)
+		r = write_names(s, sync);
 	if (r == -EEXIST)
 		return err_set(e, E_EXISTS,
 			       "the tree holds %s, which is the name of our own directory",
