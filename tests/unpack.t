@@ -101,6 +101,20 @@ for mask in 000 077; do
 	rm -rf "$T/w"
 done
 
+# as under nohup: what is ignored ends nothing
+(trap '' HUP; exec unpack -q "$T/d" <"$T/pipe" 2>"$T/first.err") &
+first=$!
+exec 7>"$T/pipe"
+head -c 1024 "$T/s.tar" >&7
+wait_for 5 test -d "$T/.d.ocibox"
+kill -HUP $first
+tail -c +1025 "$T/s.tar" >&7
+exec 7>&-
+wait $first
+is $? 0 "a hangup that is ignored ends nothing"
+ok "the tree is there" "$tc" "$T/want" "$T/d"
+rm -rf "$T/d"
+
 # ---- DIR that is filled ----
 mkdir "$T/here"
 run sh -c 'cd "$1" && unpack "$2" .' sh "$T/here" "$T/small"

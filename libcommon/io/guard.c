@@ -7,13 +7,15 @@
 
 #include "libcommon/io.h"
 
+/* Those that are ignored (nohup, a background job of a script) stay so: blocked, they would be delivered. */
 static void end_signals(sigset_t *set)
 {
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	struct sigaction now;
 	sigemptyset(set);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGQUIT);
-	sigaddset(set, SIGTERM);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			sigaddset(set, signals[i]);
 }
 
 static int wait_child(pid_t child, int *status)
