@@ -12,21 +12,20 @@
  *
  * Applies the layers of IMAGE in order and makes the tree appear as DIR, which must be new or
  * empty. IMAGE is a file that holds an image stream, an OCI image layout (LAYOUT, LAYOUT:TAG or
- * LAYOUT@DIGEST), or
- * "-", the default: an image stream on standard input, unpacked as it flows.
+ * LAYOUT@DIGEST), or "-", the default: an image stream on standard input, unpacked as it flows.
  *
  * All is verified before DIR appears, by one rename. A mount point, the working directory, or a DIR
  * in a parent that cannot be written is filled instead.
  *
  * An ordinary user unpacks in a user namespace with the ids that /etc/subuid and /etc/subgid grant,
  * or else owns all files himself, without setuid and setgid bits. Device nodes are left out then.
- * Use
- * --remove to delete what belongs to such ids.
+ * Use --remove to delete what belongs to such ids.
  *
  * options:
  *   -b, --bundle                make DIR an OCI runtime bundle: config.json and rootfs/
  *   -l, --layers                make one directory per layer, DIR/trusted/ALG-CHAINID or
- * DIR/user/ALG-CHAINID, for overlayfs; those that exist are kept; print the lowerdir option
+ *                               DIR/user/ALG-CHAINID, for overlayfs; those that exist are kept;
+ *                               print the lowerdir option
  *   --remove                    delete DIR
  *   --platform OS/ARCH[/VARIANT]
  *                               choose this platform (default: that of this machine)
@@ -34,7 +33,7 @@
  *   --no-xattrs                 leave out extended attributes and ACLs
  *   --no-devices                leave out device nodes
  *   --ignore-failed LIST        xattr, device, owner: what cannot be kept is counted and is no
- * error
+ *                               error
  *   --exclude GLOB              leave out matching names (may be repeated)
  *   --sync                      wait until all is on the disk
  *

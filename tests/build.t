@@ -80,6 +80,8 @@ run scripts/applet table "$T/x.c"
 like "$out" 'all of \\"it\\" \\\\\\n"' "texts are quoted for C"
 like "$(scripts/applet kconfig "$T/x.c")" 'bool "x: a thing"' "the summary is the prompt"
 is "$(scripts/applet options "$T/x.c" | tr '\n' ' ')" "all debug help quiet version " "the options"
+printf '/*\n * x - a thing\n *\n * options:\n *   --all   all\n * of it\n */\n' >"$T/x.c"
+nok "text at the left edge within a section is refused" scripts/applet table "$T/x.c"
 printf '/*\n * y - another name\n */\n' >"$T/x.c"
 nok "a comment with another name is refused" scripts/applet table "$T/x.c"
 
