@@ -269,7 +269,7 @@ python3 - "$addr" "$T/kill" <<'PY' >"$T/sig"
 import os, signal, subprocess, sys, time
 for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     r, w = os.pipe()
-    p = subprocess.Popen(["pull", "-q", sys.argv[1] + "/x/big:1"], stdout=w, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    p = subprocess.Popen(["pull", "-q", sys.argv[1] + "/x/big:1"], stdout=w, preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (1, 2, 15)])
     os.close(w)
     os.read(r, 1)
     jailed = "NoNewPrivs:\t1" in open("/proc/%d/status" % p.pid).read()
