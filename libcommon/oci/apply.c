@@ -20,8 +20,6 @@ int apply_open(int rootfd, enum apply_form form, const struct apply_options *o, 
 	for (size_t i = 0; i < ARRAY_LEN(a->parents); i++)
 		a->parents[i].fd = -1;
 	int r = made_open(&a->made);
-	if (r == 0)
-		r = made_open(&a->copied);
 	if (r < 0) {
 		free(a);
 		return err_set(e, r, "random bytes: %s", err_word(r));
@@ -47,7 +45,6 @@ void apply_close(struct apply *a)
 	apply_forget(a);
 	spill_release(&a->dirs);
 	made_release(&a->made);
-	made_release(&a->copied);
 	buf_release(&a->path);
 	buf_release(&a->parent_path);
 	buf_release(&a->parent_canon);
@@ -89,8 +86,6 @@ static int put_marker(struct apply *a, enum marker m)
 	if (m == MARKER_IGNORED)
 		return 0;
 	int r = writer_drain(a);
-	if (r == 0)
-		r = apply_parent(a);
 	if (r < 0)
 		return r;
 	return m == MARKER_OPAQUE ? apply_opaque(a) : apply_whiteout(a);

@@ -100,9 +100,6 @@ struct apply {
 	unsigned small_run; /* small files in a row: time for a second writer */
 
 	/* overlay forms */
-	struct made copied; /* names copied up for the sake of links: as the layers below, they can
-			       be whited out */
-	bool some_copied;
 	const int *lowers; /* topmost first */
 	size_t lowers_n;
 	int (*lowers_wait)(void *arg, struct err *e); /* before they are looked at */
@@ -121,6 +118,7 @@ int apply_name(struct apply *a, struct span name);
 const char *apply_base(const struct apply *a); /* NUL-terminated last component, "" for the root */
 /* a->parent for the present entry; parents that are missing are made. */
 int apply_parent(struct apply *a);
+int apply_parent_if_there(struct apply *a); /* merged form, nothing is made: 1, or 0 */
 /* The directory just made or found at the present entry's path becomes the cached parent; fd is
  * taken. */
 void apply_enter(struct apply *a, int fd, const struct stat *st);
@@ -234,6 +232,9 @@ enum marker { MARKER_NONE, MARKER_WHITEOUT, MARKER_OPAQUE, MARKER_IGNORED };
 /* What the present entry's name means; E_FORMAT for names that may not be. */
 int apply_marker(struct apply *a, enum marker *m);
 int apply_whiteout(struct apply *a);
+/* Removes name in directory fd (of inode ino), or all that is in fd, but what this layer made. */
+int apply_remove_lower(struct apply *a, int fd, ino_t ino, const char *name);
+int apply_remove_lower_all(struct apply *a, int fd);
 int apply_opaque(struct apply *a);
 
 /* ---- apply_view.c: this layer and those below as one tree ---- */
@@ -245,6 +246,7 @@ struct view {
 	size_t n;
 	struct buf canon; /* its path without links */
 	unsigned links;
+	bool look_only; /* walks make nothing */
 };
 int view_open(struct view *v, struct apply *a); /* at the root */
 void view_release(struct view *v);
@@ -260,8 +262,10 @@ struct tar_time overlay_mtime(const struct stat *st);
 /* ---- apply_overlay.c: one directory a layer
  * ------------------------------------------------------------------------------------------ */
 bool apply_is_whiteout(const struct stat *st);
-int overlay_whiteout(struct apply *a, const char *name); /* in a->parent */
-int overlay_set_opaque(struct apply *a, int fd);
+/* Hides name in the present entry's parent. */
+int overlay_whiteout(struct apply *a, const char *name);
+int overlay_mark_opaque(struct apply *a, int fd);
+int overlay_opaque(struct apply *a); /* the present entry's parent */
 /* Opens (makes) directory path of this layer, seen through the layers below; sets parent_canon
  * where links led elsewhere. */
 int overlay_parent(struct apply *a, struct span path);

@@ -135,7 +135,7 @@ int apply_put_dir(struct apply *a, const struct tar_entry *e)
 		return apply_fail_errno(a, "cannot open the directory");
 	r = dir_meta(a, &(struct node){ .fd = fd }, e, &st, found);
 	if (r == 0 && replaced && a->form != APPLY_MERGED)
-		r = overlay_set_opaque(a, fd);
+		r = overlay_mark_opaque(a, fd);
 	if (r == 0)
 		r = apply_mark(a, base);
 	if (r < 0)

@@ -127,7 +127,7 @@ int file_seal(const struct apply *a, const struct file_job *j, int fd, bool chow
 
 int apply_mark(struct apply *a, const char *name)
 {
-	if (a->form == APPLY_MERGED ? a->layer == 0 : !a->some_copied)
+	if (a->form == APPLY_MERGED ? a->layer == 0 : a->lowers_n == 0)
 		return 0;
 	int r = made_add(&a->made, a->rootfd, made_key(&a->made, a->parent->ino, span_str(name)));
 	return r < 0 ? apply_fail(a, r, "what was noted of this layer's names") : 0;

@@ -93,26 +93,6 @@ static int copy_up_name(struct view *v, int from, const char *name, const struct
 		       : 0;
 }
 
-/* Remembers that this layer holds a name only for a link's sake. */
-static int note_copied(struct apply *a, int fd, const char *name)
-{
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	a->some_copied = true;
-	return made_add(&a->copied, a->rootfd, made_key(&a->copied, st.st_ino, span_str(name)));
-}
-
-/* 1: the name stands in directory ino of this layer, but is not this layer's. */
-static int is_copied(struct apply *a, ino_t ino, const char *name)
-{
-	int r = a->some_copied ? made_has(&a->copied, made_key(&a->copied, ino, span_str(name)))
-			       : 0;
-	if (r == 1)
-		r = made_has(&a->made, made_key(&a->made, ino, span_str(name))) == 0;
-	return r;
-}
-
 int overlay_link_target(struct apply *a, struct target *t)
 {
 	_cleanup_(view_release) struct view v = { 0 };
@@ -137,111 +117,31 @@ int overlay_link_target(struct apply *a, struct target *t)
 	int which = r < 0 ? r : view_look(&v, *name, 0, &st);
 	if (which < 0)
 		return which;
-	if (which > 0) {
+	/* Not marked as made by this layer: whiteouts see it as what it was. */
+	if (which > 0)
 		r = copy_up_name(&v, v.fd[which], *name, &st);
-		if (r == 0)
-			r = note_copied(a, v.fd[0], *name);
-	}
 	t->fd = steal_fd(&v.fd[0]);
 	return r;
 }
 
-/* Takes away what means nothing below an opaque directory: whiteouts, which the kernel would show
- * where nothing is merged, and copies. */
-static int drop_hidden(struct apply *a, int fd)
+int overlay_mark_opaque(struct apply *a, int fd)
 {
-	struct stat dir;
-	DIR *d = fdopendir(fd);
-	if (!d) {
-		int r = -errno;
-		fd_close(fd);
+	if (a->lowers_n == 0 || fsetxattr(fd, overlay_opaque_name(a), "y", 1, 0) == 0)
+		return 0;
+	return apply_fail_errno(a, "cannot mark the directory opaque");
+}
+
+/*
+ * Hides name, which the layers below show, in the present parent. What of it stands in this layer
+ * without being made by it (whiteouts, copies, implied parents) goes first; a directory that
+ * remains is made opaque.
+ */
+static int hide(struct apply *a, const char *name, bool shown)
+{
+	struct stat st;
+	int r = apply_remove_lower(a, a->parent->fd, a->parent->ino, name);
+	if (r < 0 || !shown)
 		return r;
-	}
-	int r = fstat(dirfd(d), &dir) < 0 ? -errno : 0;
-	for (struct dirent *e; r == 0 && (e = readdir(d));) {
-		struct stat st;
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		if (!S_ISDIR(st.st_mode)) {
-			int copied = is_copied(a, dir.st_ino, e->d_name);
-			r = MIN(copied, 0);
-			if ((copied > 0 || apply_is_whiteout(&st)) &&
-			    unlinkat(dirfd(d), e->d_name, 0) < 0)
-				r = -errno;
-			continue;
-		}
-		int below = openat(dirfd(d), e->d_name,
-				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = below < 0 ? -errno : drop_hidden(a, below);
-	}
-	closedir(d);
-	return r;
-}
-
-/* overlayfs looks at no mark of the root itself: every name below is hidden by its own. */
-static int hide_roots_below(struct apply *a)
-{
-	_cleanup_(view_release) struct view v = { 0 };
-	int r = view_open(&v, a);
-	for (size_t i = 1; r == 0 && i < v.n; i++) {
-		DIR *d = fdopendir(fcntl(v.fd[i], F_DUPFD_CLOEXEC, 3));
-		if (!d)
-			return -errno;
-		rewinddir(d);
-		for (struct dirent *e; r == 0 && (e = readdir(d));)
-			if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-				r = overlay_whiteout(a, e->d_name);
-		closedir(d);
-	}
-	return r;
-}
-
-int overlay_set_opaque(struct apply *a, int fd)
-{
-	struct stat st, root;
-	int r = 0;
-	if (a->lowers_n == 0)
-		return 0;
-	if (fstat(fd, &st) < 0 || fstat(a->rootfd, &root) < 0)
-		return apply_fail_errno(a, "fstat");
-	if (st.st_ino == root.st_ino)
-		return hide_roots_below(a);
-	if (fsetxattr(fd, overlay_opaque_name(a), "y", 1, 0) < 0)
-		return apply_fail_errno(a, "cannot mark the directory opaque");
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = copy < 0 ? -errno : drop_hidden(a, copy);
-	return r < 0 ? apply_fail(a, r, NULL) : 0;
-}
-
-/* True where the layers below show name in the present parent. */
-static int shown_below(struct apply *a, const char *name)
-{
-	_cleanup_(view_release) struct view v = { 0 };
-	_cleanup_(buf_release) struct buf path = BUF_INIT;
-	struct stat st;
-	buf_add(&path, a->path.p, a->base ? a->base - 1 : 0);
-	int r = view_open(&v, a);
-	if (r == 0)
-		r = view_walk(&v, &path);
-	if (r == 0)
-		r = view_look(&v, name, 1, &st);
-	return r == -ENOENT ? 0 : r < 0 ? r : 1;
-}
-
-int overlay_whiteout(struct apply *a, const char *name)
-{
-	struct stat st;
-	int r = a->lowers_n ? shown_below(a, name) : 0;
-	if (r < 0)
-		return apply_fail(a, r, NULL);
-	if (r == 0)
-		return 0;
-	r = is_copied(a, a->parent->ino, name);
-	if (r == 1 && unlinkat(a->parent->fd, name, 0) < 0 && errno != ENOENT)
-		r = -errno;
-	if (r < 0)
-		return apply_fail(a, r, NULL);
 	if (mknodat(a->parent->fd, name, S_IFCHR | 0000, makedev(0, 0)) == 0)
 		return 0;
 	if (errno != EEXIST || fstatat(a->parent->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -251,7 +151,80 @@ int overlay_whiteout(struct apply *a, const char *name)
 	_cleanup_(fd_closep) int fd =
 		openat(a->parent->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? apply_fail_errno(a, "cannot open the directory")
-		      : overlay_set_opaque(a, fd);
+		      : overlay_mark_opaque(a, fd);
+}
+
+/* The present entry's parent as the view shows it, nothing made: 1, or 0 where it is not there. */
+static int look_at_parent(struct apply *a, struct view *v)
+{
+	_cleanup_(buf_release) struct buf path = BUF_INIT;
+	buf_add(&path, a->path.p, a->base ? a->base - 1 : 0);
+	int r = view_open(v, a);
+	v->look_only = true;
+	if (r == 0)
+		r = view_walk(v, &path);
+	if (r == -ENOENT || r == -ENOTDIR)
+		return 0;
+	return r < 0 ? apply_fail(a, r, NULL) : 1;
+}
+
+int overlay_whiteout(struct apply *a, const char *name)
+{
+	_cleanup_(view_release) struct view v = { 0 };
+	struct stat st;
+	int r = look_at_parent(a, &v);
+	if (r <= 0)
+		return r;
+	bool shown = view_look(&v, name, 1, &st) >= 0;
+	if (v.fd[0] < 0 && !shown)
+		return 0;
+	r = apply_parent(a);
+	return r < 0 ? r : hide(a, name, shown);
+}
+
+/* overlayfs looks at no mark of the root itself: every name below is hidden by its own. */
+static int hide_all(struct apply *a, const struct view *v)
+{
+	int r = 0;
+	for (size_t i = 1; r == 0 && i < v->n; i++) {
+		int copy = openat(v->fd[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		DIR *d = copy < 0 ? NULL : fdopendir(copy);
+		if (!d) {
+			fd_close(copy);
+			return apply_fail_errno(a, "cannot list the layer below");
+		}
+		for (struct dirent *e; r == 0 && (e = readdir(d));) {
+			struct stat st;
+			if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+				r = hide(a, e->d_name, view_look(v, e->d_name, 1, &st) >= 0);
+		}
+		closedir(d);
+	}
+	return r;
+}
+
+int overlay_opaque(struct apply *a)
+{
+	_cleanup_(view_release) struct view v = { 0 };
+	bool shown = false;
+	int r = look_at_parent(a, &v);
+	if (r <= 0)
+		return r;
+	for (size_t i = 1; i < v.n; i++)
+		shown |= v.fd[i] >= 0;
+	if (v.fd[0] < 0 && !shown)
+		return 0;
+	r = apply_parent(a);
+	if (r < 0)
+		return r;
+	_cleanup_(fd_closep) int fd =
+		openat(a->parent->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return apply_fail_errno(a, "cannot open the directory");
+	r = apply_remove_lower_all(a, fd);
+	if (r < 0 || !shown)
+		return r;
+	return v.canon.n ? overlay_mark_opaque(a, fd) : hide_all(a, &v);
 }
 
 int overlay_root(struct apply *a)

@@ -1,9 +1,12 @@
 /* Names of an archive, cleaned, and the open directories into which they lead. */
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "libcommon/oci/apply.h"
+
+enum { LINKS_MAX = 40 };
 
 int apply_fail(struct apply *a, int code, const char *what)
 {
@@ -120,52 +123,72 @@ void apply_enter(struct apply *a, int fd, const struct stat *st)
 		fd_close(fd);
 }
 
-/* A directory that no entry announced: 0755, ours, with the time of the entry that needs it. */
-static int make_implied(struct apply *a, int at, const char *name, struct span path)
+static int make_parents(struct apply *a, struct span path, unsigned links);
+
+/* What stands in a missing directory's place is a link to what does not exist: that is made. */
+static int make_link_target(struct apply *a, int at, const char *name, struct span path,
+			    unsigned links)
 {
-	if (mkdirat(at, name, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(at, name, target, sizeof(target));
+	if (n < 0)
+		return errno == EINVAL ? -ENOTDIR : -errno;
+	if (n == sizeof(target) || links >= LINKS_MAX)
+		return -ELOOP;
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+	size_t slash = span_rfind(path, '/');
+	if (target[0] != '/' && slash != path.n)
+		buf_add(&text, path.p, slash + 1);
+	buf_add(&text, target, (size_t)n);
+	return make_parents(a, buf_span(&text), links + 1);
+}
+
+/* A directory that no entry announced: 0755, ours, with the time of the entry that needs it. */
+static int make_implied(struct apply *a, int at, const char *name, struct span path, unsigned links)
+{
+	if (mkdirat(at, name, 0755) < 0)
+		return errno == EEXIST ? make_link_target(a, at, name, path, links) : -errno;
+	_cleanup_(fd_closep) int fd =
+		openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
-	int r = fstat(fd, &st) < 0 ? -errno : 0;
-	if (r == 0)
-		r = apply_note_dir(
-			a, path, &(struct dir_note){ .ino = st.st_ino, .mtime = a->implied_mtime });
-	if (r < 0) {
-		fd_close(fd);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	int r = apply_note_dir(a, path,
+			       &(struct dir_note){ .ino = st.st_ino, .mtime = a->implied_mtime });
+	if (r < 0)
 		return r;
-	}
 	a->st.dirs++;
-	return fd;
+	return steal_fd(&fd);
 }
 
 /* Makes what is missing of the directories of path; the last one's descriptor. */
-static int make_parents(struct apply *a, struct span path)
+static int make_parents(struct apply *a, struct span path, unsigned links)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT;
-	_cleanup_(fd_closep) int at = -1;
+	_cleanup_(fd_closep) int at = fcntl(a->rootfd, F_DUPFD_CLOEXEC, 3);
 	struct span rest = path, part;
 	bool missing = false;
-	while (rest.p && span_cut(&rest, '/', &part)) {
-		_cleanup_(freep) char *name = span_dup(part);
+	while (at >= 0 && rest.p && span_cut(&rest, '/', &part)) {
+		if (!part.n || span_is(part, "."))
+			continue;
 		if (text.n)
 			buf_addc(&text, '/');
 		buf_add_span(&text, part);
-		int fd = -ENOENT;
-		if (!missing)
-			fd = walk_open(a->rootfd, buf_str(&text), O_PATH | O_DIRECTORY, 0);
+		/* The walker knows where ".." may lead. */
+		missing = missing && !span_is(part, "..");
+		int fd = missing ? -ENOENT
+				 : walk_open(a->rootfd, buf_str(&text), O_PATH | O_DIRECTORY, 0);
 		if (fd == -ENOENT) {
+			_cleanup_(freep) char *name = span_dup(part);
 			missing = true;
-			fd = make_implied(a, at < 0 ? a->rootfd : at, name, buf_span(&text));
+			fd = make_implied(a, at, name, buf_span(&text), links);
 		}
 		if (fd < 0)
 			return fd;
 		fd_close(at);
 		at = fd;
 	}
-	return steal_fd(&at);
+	return at < 0 ? -errno : steal_fd(&at);
 }
 
 static int open_merged(struct apply *a, struct span path)
@@ -176,11 +199,11 @@ static int open_merged(struct apply *a, struct span path)
 	if (fd != -ENOENT)
 		return fd;
 	if (!a->dotdot)
-		return make_parents(a, path);
+		return make_parents(a, path, 0);
 	/* "a/../x" where there is no a: the name says where it belongs. */
 	_cleanup_(freep) char *name = span_dup(buf_span(&a->path));
 	int r = clean(a, span_str(name), true);
-	return r < 0 ? r : make_parents(a, parent_of(a));
+	return r < 0 ? r : make_parents(a, parent_of(a), 0);
 }
 
 static void use_canon(struct apply *a)
@@ -200,29 +223,52 @@ static void use_canon(struct apply *a)
 	a->dotdot = false;
 }
 
-int apply_parent(struct apply *a)
+static bool is_cached(const struct apply *a)
 {
-	struct span path = parent_of(a);
-	if (a->parent && !a->parent_stale && span_eq(path, buf_span(&a->parent_path))) {
-		use_canon(a);
-		return 0;
-	}
-	_cleanup_(freep) char *raw = span_dup(path);
-	buf_clear(&a->parent_canon);
-	int fd = a->form == APPLY_MERGED ? open_merged(a, path) : overlay_parent(a, path);
+	return a->parent && !a->parent_stale && span_eq(parent_of(a), buf_span(&a->parent_path));
+}
+
+static int take_parent(struct apply *a, int fd, struct span path)
+{
+	struct stat st;
 	if (fd == -ENOTDIR)
 		return apply_fail(a, E_FORMAT, "its parent is not a directory");
 	if (fd < 0)
 		return err_set(a->e, fd, "%s: cannot open its directory: %s",
 			       quoted(buf_span(&a->path)), err_word(fd));
-	struct stat st;
 	if (fstat(fd, &st) < 0) {
 		fd_close(fd);
 		return apply_fail_errno(a, "fstat");
 	}
-	remember(a, fd, &st, span_str(raw));
+	remember(a, fd, &st, path);
+	return 0;
+}
+
+int apply_parent(struct apply *a)
+{
+	if (!is_cached(a)) {
+		struct span path = parent_of(a);
+		_cleanup_(freep) char *raw = span_dup(path);
+		buf_clear(&a->parent_canon);
+		int fd = a->form == APPLY_MERGED ? open_merged(a, path) : overlay_parent(a, path);
+		int r = take_parent(a, fd, span_str(raw));
+		if (r < 0)
+			return r;
+	}
 	use_canon(a);
 	return 0;
+}
+
+int apply_parent_if_there(struct apply *a)
+{
+	if (is_cached(a))
+		return 1;
+	_cleanup_(freep) char *path = span_dup(parent_of(a));
+	int fd = walk_open(a->rootfd, path, O_PATH | O_DIRECTORY, 0);
+	if (fd == -ENOENT || fd == -ENOTDIR)
+		return 0;
+	int r = take_parent(a, fd, span_str(path));
+	return r < 0 ? r : 1;
 }
 
 void target_release(struct target *t)

@@ -203,8 +203,46 @@ static int view_follow(struct view *v, int fd, const char *name, struct span beh
 	return target[0] == '/' ? view_root(v) : 0;
 }
 
-/* Goes down along rest, following links inside the merged tree; what this layer lacks of it is
- * made. */
+/* Down into directory name, which is there (or not) as st and which say. */
+static int view_down(struct view *v, const char *name, bool is_there)
+{
+	if (v->look_only) {
+		view_enter(v, name);
+		return 0;
+	}
+	_cleanup_(fd_closep) int above = fcntl(v->fd[0], F_DUPFD_CLOEXEC, 3);
+	struct stat st;
+	bool whiteout = !is_there && fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (whiteout && unlinkat(above, name, 0) < 0)
+		return -errno;
+	view_enter(v, name);
+	/* Where a whiteout stood nothing below is to be seen. */
+	for (size_t i = 1; whiteout && i < v->n; i++)
+		fd_close(steal_fd(&v->fd[i]));
+	int r = v->fd[0] < 0 ? copy_up_dir(v, above, name) : 0;
+	return r == 0 && whiteout ? overlay_mark_opaque(v->a, v->fd[0]) : r;
+}
+
+/* One component. 1: it was a link, and *rest has been written anew. */
+static int view_step(struct view *v, const char *name, struct span behind, struct buf *rest)
+{
+	struct stat st;
+	if (strcmp(name, ".") == 0)
+		return 0;
+	if (strcmp(name, "..") == 0)
+		return v->canon.n ? view_up(v) : 0;
+	int which = view_look(v, name, 0, &st);
+	if (which < 0 && (which != -ENOENT || v->look_only))
+		return which;
+	if (which >= 0 && S_ISLNK(st.st_mode)) {
+		int r = view_follow(v, v->fd[which], name, behind, rest);
+		return r < 0 ? r : 1;
+	}
+	if (which >= 0 && !S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	return view_down(v, name, which >= 0);
+}
+
 int view_walk(struct view *v, struct buf *rest)
 {
 	for (;;) {
@@ -214,45 +252,14 @@ int view_walk(struct view *v, struct buf *rest)
 		if (!left.n || !span_cut(&left, '/', &part))
 			return 0;
 		_cleanup_(freep) char *name = span_dup(part);
-		struct buf behind = BUF_INIT;
+		_cleanup_(buf_release) struct buf behind = BUF_INIT;
 		buf_add_span(&behind, left);
-		struct stat st;
-		int r = 0, which = 0;
-		bool up = strcmp(name, "..") == 0;
-		if (up)
-			r = v->canon.n ? view_up(v) : 0;
-		else if (strcmp(name, ".") != 0)
-			which = view_look(v, name, 0, &st);
-		if (up || strcmp(name, ".") == 0) {
-			;
-		} else if (which >= 0 && S_ISLNK(st.st_mode)) {
-			r = view_follow(v, v->fd[which], name, buf_span(&behind), rest);
-			buf_release(&behind);
-			if (r < 0)
-				return r;
-			continue;
-		} else if (which >= 0 && !S_ISDIR(st.st_mode)) {
-			r = -ENOTDIR;
-		} else if (which >= 0 || which == -ENOENT) {
-			_cleanup_(fd_closep) int above = fcntl(v->fd[0], F_DUPFD_CLOEXEC, 3);
-			bool whiteout =
-				which < 0 && fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-			if (whiteout)
-				unlinkat(above, name, 0);
-			view_enter(v, name);
-			/* Where a whiteout stood nothing below is to be seen. */
-			for (size_t i = 1; whiteout && i < v->n; i++)
-				fd_close(steal_fd(&v->fd[i]));
-			if (v->fd[0] < 0)
-				r = copy_up_dir(v, above, name);
-			if (r == 0 && whiteout)
-				r = overlay_set_opaque(v->a, v->fd[0]);
-		} else {
-			r = which;
-		}
-		buf_release(rest);
-		*rest = behind;
+		int r = view_step(v, name, buf_span(&behind), rest);
 		if (r < 0)
 			return r;
+		if (r == 0) {
+			buf_clear(rest);
+			buf_add_span(rest, buf_span(&behind));
+		}
 	}
 }

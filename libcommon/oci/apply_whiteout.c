@@ -46,8 +46,6 @@ int apply_marker(struct apply *a, enum marker *m)
 	return 0;
 }
 
-static int remove_lower(struct apply *a, int fd);
-
 static int fail_removal(struct apply *a, int r)
 {
 	return err_set(a->e, r, "%s: cannot remove what the layer below holds: %s",
@@ -78,7 +76,7 @@ static int remove_lower_entry(struct apply *a, int fd, ino_t ino, const char *na
 		openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (below < 0)
 		return fail_removal(a, -errno);
-	int r = remove_lower(a, below);
+	int r = apply_remove_lower_all(a, below);
 	/* Not empty: something of this layer lives in it. */
 	if (r == 0 && !mine && unlinkat(fd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY &&
 	    errno != EEXIST && errno != ENOENT)
@@ -94,7 +92,7 @@ struct names {
 	char name[];
 };
 
-static int remove_lower(struct apply *a, int fd)
+int apply_remove_lower_all(struct apply *a, int fd)
 {
 	_Alignas(uint64_t) char block[2048];
 	struct stat st;
@@ -118,33 +116,38 @@ static int remove_lower(struct apply *a, int fd)
 	}
 }
 
+int apply_remove_lower(struct apply *a, int fd, ino_t ino, const char *name)
+{
+	struct stat st;
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : fail_removal(a, -errno);
+	a->parent_stale |= S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode);
+	return remove_lower_entry(a, fd, ino, name, S_ISDIR(st.st_mode) ? DT_DIR : DT_REG);
+}
+
 int apply_whiteout(struct apply *a)
 {
 	const char *name = apply_base(a) + 4;
+	int r;
 	a->st.whiteouts++;
 	if (a->form != APPLY_MERGED)
 		return overlay_whiteout(a, name);
-	if (a->layer == 0)
-		return 0;
-	struct stat st;
-	if (fstatat(a->parent->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : fail_removal(a, -errno);
-	a->parent_stale |= S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode);
-	return remove_lower_entry(a, a->parent->fd, a->parent->ino, name,
-				  S_ISDIR(st.st_mode) ? DT_DIR : DT_REG);
+	r = a->layer == 0 ? 0 : apply_parent_if_there(a);
+	return r <= 0 ? r : apply_remove_lower(a, a->parent->fd, a->parent->ino, name);
 }
 
 int apply_opaque(struct apply *a)
 {
 	a->st.whiteouts++;
-	if (a->form == APPLY_MERGED && a->layer == 0)
-		return 0;
+	if (a->form != APPLY_MERGED)
+		return overlay_opaque(a);
+	int r = a->layer == 0 ? 0 : apply_parent_if_there(a);
+	if (r <= 0)
+		return r;
 	_cleanup_(fd_closep) int fd =
 		openat(a->parent->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return fail_removal(a, -errno);
-	if (a->form != APPLY_MERGED)
-		return overlay_set_opaque(a, fd);
 	a->parent_stale = true;
-	return remove_lower(a, fd);
+	return apply_remove_lower_all(a, fd);
 }
