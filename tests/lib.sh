@@ -327,6 +327,7 @@ _mkuser() {
 	case $1 in
 	sub) set -- sub -K SUB_UID_COUNT=65536 -K SUB_GID_COUNT=65536 ;;
 	nosub) set -- nosub -K SUB_UID_COUNT=0 -K SUB_GID_COUNT=0 ;;
+	*) return 1 ;;
 	esac
 	_kind=$1
 	shift
