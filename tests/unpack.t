@@ -371,7 +371,7 @@ if is_root && have setpriv chroot; then
 	img plain 'D("r/", mode=0o555) + F("r/f", b"1", mode=0o400, uid=7) + D("r/n/", mode=0) + F("r/n/x", mode=0) + D("d/", mode=0o4700, uid=9) +
 		pax([("SCHILY.xattr.user.x", "1")]) + F("ro", b"2", mode=0o444) + ent("null", b"3", dev=(1, 3))' 'F("r/.wh.f") + F("r/n/y", b"3")'
 	cat >"$T/mounts" <<'END'
-mount --bind / "$1" || exit 99
+mount --rbind / "$1" || exit 99
 exec chroot "$1" setpriv --reuid "$2" --regid "$2" --clear-groups env PATH="$5" unpack "$3" "$4"
 END
 	run unshare -m --propagation private sh "$T/mounts" "$T/rootfs" 54321 "$T/plain" "$T/w/d" "$PATH"
