@@ -124,6 +124,9 @@ static void parse_options(int argc, char **argv)
 		case OPT_PLATFORM:
 			image_options.want = cli_platform(optarg);
 			break;
+		case OPT_SPOOL_MAX:
+			image_options.spool_max = cli_size("--spool-max", optarg);
+			break;
 		case OPT_EXCLUDE:
 			strs_add(&excludes, optarg);
 			break;
