@@ -291,6 +291,17 @@ else
 	skip "groups need root" 2
 fi
 
+# ---- directories deeper than the stack of a recursion (T13) ----
+deep='b"".join(pax([("path", "d/" * i)]) + D("d/") for i in range(1, 1500))'
+img deep "F('a') + $deep" "$deep + F('d/.wh..wh..opq')" "$deep + F('d/.wh..wh..opq') + F('b')" 'F(".wh.d")'
+run sh -c 'ulimit -s 512 && unpack "$1" "$2"' sh "$T/deep" "$T/x"
+rc_is 0 "T13 whiteouts of directories 1500 deep"
+is "$(ls "$T/x" | tr '\n' ' ')" "a b " "T13 they are gone"
+rm -rf "$T/x"
+run sh -c 'ulimit -s 512 && unpack -l "$1" "$2"' sh "$T/deep" "$T/x"
+rc_is 0 "T13 the same, a directory for each layer"
+rm -rf "$T/x" "$T/deep"
+
 # ---- holes ----
 img holes 'F("z", b"\0" * (1 << 20)) + F("m", b"a" * 70000 + b"\0" * 400000 + b"b") + F("e", b"a" + b"\0" * 65535) + F("t", b"x" * 65536 + b"\0" * 200000)'
 run unpack "$T/holes" "$T/x"

@@ -4,6 +4,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -52,37 +53,16 @@ static int fail_removal(struct apply *a, int r)
 		       quoted(buf_span(&a->path)), err_word(r));
 }
 
-/* One name in the directory fd (inode ino): goes unless this layer made it, and as far as this
- * layer made nothing inside. */
-static int remove_lower_entry(struct apply *a, int fd, ino_t ino, const char *name,
-			      unsigned char type)
-{
-	int mine = made_has(&a->made, made_key(&a->made, ino, span_str(name)));
-	if (mine < 0)
-		return fail_removal(a, mine);
-	if (type == DT_UNKNOWN) {
-		struct stat st;
-		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return errno == ENOENT ? 0 : fail_removal(a, -errno);
-		type = S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
-	}
-	if (type != DT_DIR)
-		return !mine && unlinkat(fd, name, 0) < 0 && errno != ENOENT
-			       ? fail_removal(a, -errno)
-			       : 0;
-	if (!mine && unlinkat(fd, name, AT_REMOVEDIR) == 0)
-		return 0;
-	_cleanup_(fd_closep) int below =
-		openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (below < 0)
-		return fail_removal(a, -errno);
-	int r = apply_remove_lower_all(a, below);
-	/* Not empty: something of this layer lives in it. */
-	if (r == 0 && !mine && unlinkat(fd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY &&
-	    errno != EEXIST && errno != ENOENT)
-		r = fail_removal(a, -errno);
-	return r;
-}
+/* A directory that is being read. On the heap: an image may nest them deeper than a stack is. */
+struct level {
+	struct level *above;
+	int fd;
+	ino_t ino;
+	const char *name; /* in the directory above */
+	bool mine;	  /* this layer made it */
+	long n, at;	  /* bytes in block, and those of them that were looked at */
+	_Alignas(uint64_t) char block[1024];
+};
 
 struct names {
 	uint64_t ino;
@@ -92,28 +72,104 @@ struct names {
 	char name[];
 };
 
+/*
+ * One name in the directory l: goes unless this layer made it, and as far as this layer made
+ * nothing inside. What is in a directory comes first: *below is its descriptor then.
+ */
+static int remove_lower_entry(struct apply *a, const struct level *l, const char *name,
+			      unsigned char type, int *below, bool *mine)
+{
+	int made = made_has(&a->made, made_key(&a->made, l->ino, span_str(name)));
+	*below = -1;
+	*mine = made > 0;
+	if (made < 0)
+		return fail_removal(a, made);
+	if (type == DT_UNKNOWN) {
+		struct stat st;
+		if (fstatat(l->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return errno == ENOENT ? 0 : fail_removal(a, -errno);
+		type = S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
+	}
+	if (type != DT_DIR)
+		return !made && unlinkat(l->fd, name, 0) < 0 && errno != ENOENT
+			       ? fail_removal(a, -errno)
+			       : 0;
+	if (!made && unlinkat(l->fd, name, AT_REMOVEDIR) == 0)
+		return 0;
+	*below = openat(l->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return *below < 0 ? fail_removal(a, -errno) : 0;
+}
+
+/* Not empty: something of this layer lives in it. */
+static int remove_lower_dir(struct apply *a, int fd, const char *name, bool mine)
+{
+	if (mine || unlinkat(fd, name, AT_REMOVEDIR) == 0 || errno == ENOTEMPTY ||
+	    errno == EEXIST || errno == ENOENT)
+		return 0;
+	return fail_removal(a, -errno);
+}
+
+static struct level *level_down(struct level *above, int fd, const char *name, bool mine)
+{
+	struct level *l = xmalloc(sizeof(*l));
+	l->above = above;
+	l->fd = fd;
+	l->name = name;
+	l->mine = mine;
+	l->ino = 0;
+	l->n = l->at = 0;
+	return l;
+}
+
+/* The outermost directory stays open. */
+static struct level *level_up(struct level *l)
+{
+	struct level *above = l->above;
+	if (above)
+		fd_close(l->fd);
+	free(l);
+	return above;
+}
+
+/* Reads on; 0 at the end. */
+static int level_read(struct apply *a, struct level *l)
+{
+	struct stat st;
+	if (!l->ino) {
+		if (fstat(l->fd, &st) < 0)
+			return fail_removal(a, -errno);
+		l->ino = st.st_ino;
+	}
+	l->at = 0;
+	l->n = syscall(SYS_getdents64, l->fd, l->block, sizeof(l->block));
+	return l->n < 0 ? fail_removal(a, -errno) : l->n > 0;
+}
+
 int apply_remove_lower_all(struct apply *a, int fd)
 {
-	_Alignas(uint64_t) char block[2048];
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return fail_removal(a, -errno);
-	for (;;) {
-		long n = syscall(SYS_getdents64, fd, block, sizeof(block));
-		if (n < 0)
-			return fail_removal(a, -errno);
-		if (n == 0)
-			return 0;
-		for (long at = 0; at < n;) {
-			const struct names *d = (const void *)(block + at);
-			at += d->reclen;
-			if (strcmp(d->name, ".") == 0 || strcmp(d->name, "..") == 0)
-				continue;
-			int r = remove_lower_entry(a, fd, st.st_ino, d->name, d->type);
-			if (r < 0)
-				return r;
+	struct level *l = level_down(NULL, fd, NULL, true);
+	int r = 0;
+	while (l && r >= 0) {
+		r = l->at < l->n ? 1 : level_read(a, l);
+		if (r == 0 && l->above)
+			r = remove_lower_dir(a, l->above->fd, l->name, l->mine);
+		if (r <= 0) {
+			l = level_up(l);
+			continue;
 		}
+		const struct names *d = (const void *)(l->block + l->at);
+		int below;
+		bool mine;
+		l->at += d->reclen;
+		if (strcmp(d->name, ".") == 0 || strcmp(d->name, "..") == 0)
+			continue;
+		r = remove_lower_entry(a, l, d->name, d->type, &below, &mine);
+		if (below >= 0)
+			l = level_down(l, below, d->name, mine);
 	}
+	while (l)
+		l = level_up(l);
+	return r;
 }
 
 int apply_remove_lower(struct apply *a, int fd, ino_t ino, const char *name)
@@ -122,7 +178,15 @@ int apply_remove_lower(struct apply *a, int fd, ino_t ino, const char *name)
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail_removal(a, -errno);
 	a->parent_stale |= S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode);
-	return remove_lower_entry(a, fd, ino, name, S_ISDIR(st.st_mode) ? DT_DIR : DT_REG);
+	struct level here = { .fd = fd, .ino = ino };
+	_cleanup_(fd_closep) int below = -1;
+	bool mine;
+	int r = remove_lower_entry(a, &here, name, S_ISDIR(st.st_mode) ? DT_DIR : DT_REG, &below,
+				   &mine);
+	if (r < 0 || below < 0)
+		return r;
+	r = apply_remove_lower_all(a, below);
+	return r == 0 ? remove_lower_dir(a, fd, name, mine) : r;
 }
 
 int apply_whiteout(struct apply *a)
