@@ -125,7 +125,8 @@ static void parse_options(int argc, char **argv)
 			image_options.want = cli_platform(optarg);
 			break;
 		case OPT_SPOOL_MAX:
-			image_options.spool_max = cli_size("--spool-max", optarg);
+			/* 0 is the library's word for its default */
+			image_options.spool_max = MAX(cli_size("--spool-max", optarg), UINT64_C(1));
 			break;
 		case OPT_EXCLUDE:
 			strs_add(&excludes, optarg);
