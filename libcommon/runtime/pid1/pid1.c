@@ -166,6 +166,7 @@ __attribute__((noreturn, used)) void pid1_main(long *sp)
 	tty = same(argv[1], "--init-tty") || same(argv[1], "--exec-tty");
 	if (!init)
 		program(tty, argv[0], argv + 2, envp);
+	sys(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, (long)&all, 0, SIGSET_BYTES, 0);
 	child = sys(__NR_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
 	if (!child)
 		program(tty, argv[0], argv + 2, envp);
