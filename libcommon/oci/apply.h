@@ -89,7 +89,7 @@ struct apply {
 	struct parent *parent;
 	bool parent_stale; /* a directory or symlink went away: its path may lead elsewhere */
 	struct buf parent_path;
-	struct buf parent_canon; /* overlay forms: where that leads in this layer, if elsewhere; "."
+	struct buf parent_canon; /* where that leads without links, if elsewhere; "."
 				    is the root */
 	struct parent parents[BATCHES * BATCH_PARENTS + 4];
 
@@ -253,6 +253,9 @@ void view_release(struct view *v);
 /* Goes down along rest, following links; directories that this layer lacks are made like those
  * below. */
 int view_walk(struct view *v, struct buf *rest);
+/* Opens directory path of this layer, making what is missing or not (-ENOENT); sets parent_canon where
+ * links led elsewhere. */
+int view_parent(struct apply *a, struct span path, bool make);
 /* The first part from `from` on that shows name; -ENOENT also where a whiteout hides it. */
 int view_look(const struct view *v, const char *name, size_t from, struct stat *st);
 const char *overlay_opaque_name(const struct apply *a);
@@ -266,9 +269,6 @@ bool apply_is_whiteout(const struct stat *st);
 int overlay_whiteout(struct apply *a, const char *name);
 int overlay_mark_opaque(struct apply *a, int fd);
 int overlay_opaque(struct apply *a); /* the present entry's parent */
-/* Opens (makes) directory path of this layer, seen through the layers below; sets parent_canon
- * where links led elsewhere. */
-int overlay_parent(struct apply *a, struct span path);
 /* t->text is the target. What lies below is copied up. */
 int overlay_link_target(struct apply *a, struct target *t);
 int overlay_root(struct apply *a); /* a root that this layer did not mention: as below */

@@ -14,31 +14,6 @@
 
 #include "libcommon/oci/apply.h"
 
-int overlay_parent(struct apply *a, struct span path)
-{
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
-	buf_add_span(&text, path);
-	if (!path.n)
-		return fcntl(a->rootfd, F_DUPFD_CLOEXEC, 3);
-	int fd = a->dotdot
-			 ? -ELOOP
-			 : sys_openat2(a->rootfd, buf_str(&text), O_PATH | O_DIRECTORY | O_CLOEXEC,
-				       0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-	if (fd >= 0)
-		return fd;
-	_cleanup_(view_release) struct view v = { 0 };
-	int r = view_open(&v, a);
-	if (r == 0)
-		r = view_walk(&v, &text);
-	if (r < 0)
-		return r;
-	if (!span_eq(buf_span(&v.canon), path)) {
-		buf_clear(&a->parent_canon);
-		buf_add_span(&a->parent_canon, v.canon.n ? buf_span(&v.canon) : SPAN("."));
-	}
-	return steal_fd(&v.fd[0]);
-}
-
 static int copy_up_file(struct view *v, int from, const char *name, const struct stat *st)
 {
 	struct apply *a = v->a;

@@ -1,12 +1,9 @@
 /* Names of an archive, cleaned, and the open directories into which they lead. */
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "libcommon/oci/apply.h"
-
-enum { LINKS_MAX = 40 };
 
 int apply_fail(struct apply *a, int code, const char *what)
 {
@@ -117,93 +114,20 @@ static void remember(struct apply *a, int fd, const struct stat *st, struct span
 void apply_enter(struct apply *a, int fd, const struct stat *st)
 {
 	buf_clear(&a->parent_canon);
-	if (a->path.n == 0 || !a->dotdot)
-		remember(a, fd, st, buf_span(&a->path));
-	else
+	remember(a, fd, st, buf_span(&a->path));
+}
+
+/* "a/../x" where there is no a: the name says where it belongs. Elsewhere ".." is what chroot has. */
+static int settle_dotdot(struct apply *a)
+{
+	int fd = view_parent(a, parent_of(a), false);
+	a->parent_stale = true;
+	if (fd != -ENOENT) {
 		fd_close(fd);
-}
-
-static int make_parents(struct apply *a, struct span path, unsigned links);
-
-/* What stands in a missing directory's place is a link to what does not exist: that is made. */
-static int make_link_target(struct apply *a, int at, const char *name, struct span path,
-			    unsigned links)
-{
-	char target[PATH_MAX];
-	ssize_t n = readlinkat(at, name, target, sizeof(target));
-	if (n < 0)
-		return errno == EINVAL ? -ENOTDIR : -errno;
-	if (n == sizeof(target) || links >= LINKS_MAX)
-		return -ELOOP;
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
-	size_t slash = span_rfind(path, '/');
-	if (target[0] != '/' && slash != path.n)
-		buf_add(&text, path.p, slash + 1);
-	buf_add(&text, target, (size_t)n);
-	return make_parents(a, buf_span(&text), links + 1);
-}
-
-/* A directory that no entry announced: 0755, ours, with the time of the entry that needs it. */
-static int make_implied(struct apply *a, int at, const char *name, struct span path, unsigned links)
-{
-	if (mkdirat(at, name, 0755) < 0)
-		return errno == EEXIST ? make_link_target(a, at, name, path, links) : -errno;
-	_cleanup_(fd_closep) int fd =
-		openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	int r = apply_note_dir(a, path,
-			       &(struct dir_note){ .ino = st.st_ino, .mtime = a->implied_mtime });
-	if (r < 0)
-		return r;
-	a->st.dirs++;
-	return steal_fd(&fd);
-}
-
-/* Makes what is missing of the directories of path; the last one's descriptor. */
-static int make_parents(struct apply *a, struct span path, unsigned links)
-{
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
-	_cleanup_(fd_closep) int at = fcntl(a->rootfd, F_DUPFD_CLOEXEC, 3);
-	struct span rest = path, part;
-	bool missing = false;
-	while (at >= 0 && rest.p && span_cut(&rest, '/', &part)) {
-		if (!part.n || span_is(part, "."))
-			continue;
-		if (text.n)
-			buf_addc(&text, '/');
-		buf_add_span(&text, part);
-		/* The walker knows where ".." may lead. */
-		missing = missing && !span_is(part, "..");
-		int fd = missing ? -ENOENT
-				 : walk_open(a->rootfd, buf_str(&text), O_PATH | O_DIRECTORY, 0);
-		if (fd == -ENOENT) {
-			_cleanup_(freep) char *name = span_dup(part);
-			missing = true;
-			fd = make_implied(a, at, name, buf_span(&text), links);
-		}
-		if (fd < 0)
-			return fd;
-		fd_close(at);
-		at = fd;
+		return 0;
 	}
-	return at < 0 ? -errno : steal_fd(&at);
-}
-
-static int open_merged(struct apply *a, struct span path)
-{
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
-	buf_add_span(&text, path);
-	int fd = walk_open(a->rootfd, path.n ? buf_str(&text) : ".", O_PATH | O_DIRECTORY, 0);
-	if (fd != -ENOENT)
-		return fd;
-	if (!a->dotdot)
-		return make_parents(a, path, 0);
-	/* "a/../x" where there is no a: the name says where it belongs. */
 	_cleanup_(freep) char *name = span_dup(buf_span(&a->path));
-	int r = clean(a, span_str(name), true);
-	return r < 0 ? r : make_parents(a, parent_of(a), 0);
+	return clean(a, span_str(name), true);
 }
 
 static void use_canon(struct apply *a)
@@ -244,31 +168,32 @@ static int take_parent(struct apply *a, int fd, struct span path)
 	return 0;
 }
 
-int apply_parent(struct apply *a)
+static int find_parent(struct apply *a, bool make)
 {
+	int r = a->dotdot ? settle_dotdot(a) : 0;
+	if (r < 0)
+		return r;
 	if (!is_cached(a)) {
-		struct span path = parent_of(a);
-		_cleanup_(freep) char *raw = span_dup(path);
-		buf_clear(&a->parent_canon);
-		int fd = a->form == APPLY_MERGED ? open_merged(a, path) : overlay_parent(a, path);
-		int r = take_parent(a, fd, span_str(raw));
+		_cleanup_(freep) char *path = span_dup(parent_of(a));
+		int fd = view_parent(a, span_str(path), make);
+		if (!make && (fd == -ENOENT || fd == -ENOTDIR))
+			return 0;
+		r = take_parent(a, fd, span_str(path));
 		if (r < 0)
 			return r;
 	}
 	use_canon(a);
-	return 0;
+	return 1;
+}
+
+int apply_parent(struct apply *a)
+{
+	return MIN(find_parent(a, true), 0);
 }
 
 int apply_parent_if_there(struct apply *a)
 {
-	if (is_cached(a))
-		return 1;
-	_cleanup_(freep) char *path = span_dup(parent_of(a));
-	int fd = walk_open(a->rootfd, path, O_PATH | O_DIRECTORY, 0);
-	if (fd == -ENOENT || fd == -ENOTDIR)
-		return 0;
-	int r = take_parent(a, fd, span_str(path));
-	return r < 0 ? r : 1;
+	return find_parent(a, false);
 }
 
 void target_release(struct target *t)

@@ -95,7 +95,7 @@ static int view_enter(struct view *v, const char *name)
 			if (S_ISDIR(st.st_mode))
 				v->fd[i] = openat(above, name,
 						  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			hidden = v->fd[i] < 0 || is_opaque(v->a, v->fd[i]);
+			hidden = v->fd[i] < 0 || (v->n > 1 && is_opaque(v->a, v->fd[i]));
 		}
 		fd_close(above);
 	}
@@ -262,4 +262,30 @@ int view_walk(struct view *v, struct buf *rest)
 			buf_add_span(rest, buf_span(&behind));
 		}
 	}
+}
+
+int view_parent(struct apply *a, struct span path, bool make)
+{
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+	buf_add_span(&text, path);
+	buf_clear(&a->parent_canon);
+	if (!path.n)
+		return fcntl(a->rootfd, F_DUPFD_CLOEXEC, 3);
+	/* Without links in it, and all there: one call. */
+	int fd = walk_without_openat2 || a->dotdot
+			 ? -ELOOP
+			 : sys_openat2(a->rootfd, buf_str(&text), O_PATH | O_DIRECTORY | O_CLOEXEC,
+				       0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	if (fd >= 0)
+		return fd;
+	_cleanup_(view_release) struct view v = { 0 };
+	int r = view_open(&v, a);
+	v.look_only = !make;
+	if (r == 0)
+		r = view_walk(&v, &text);
+	if (r < 0)
+		return r;
+	if (!span_eq(buf_span(&v.canon), path))
+		buf_add_span(&a->parent_canon, v.canon.n ? buf_span(&v.canon) : SPAN("."));
+	return v.fd[0] < 0 ? -ENOENT : steal_fd(&v.fd[0]);
 }
