@@ -126,4 +126,30 @@ if is_root; then
 else
 	ttys self
 fi
+# standard output is a pipe that nobody reads: a signal still ends it, while the program runs and after
+cat >"$T/stuck.py" <<'END'
+import os, signal, subprocess, sys, time
+r, w = os.pipe()
+p = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=w)
+fill = -1
+for _ in range(200):  # until nothing more goes in
+    import fcntl, termios, array
+    n = array.array("i", [0])
+    fcntl.ioctl(r, termios.FIONREAD, n)
+    if n[0] and n[0] == fill:
+        break
+    fill = n[0]
+    time.sleep(0.2)
+p.send_signal(signal.SIGTERM)
+try:
+    print("ended", p.wait(8))
+except subprocess.TimeoutExpired:
+    print("hangs")
+    p.kill()
+END
+line=0123456789012345678901234567890123456789012345678901234567890123456789
+run python3 "$T/stuck.py" ns-run --tty "$R" -- sh -c "while :; do echo $line; done"
+is "$out" "ended 143" "output that nobody takes: SIGTERM ends it"
+run python3 "$T/stuck.py" ns-run --tty "$R" -- sh -c "i=0; while [ \$i -lt 1100 ]; do echo $line; i=\$((i + 1)); done"
+like "$out" "^ended" "and when the program has ended"
 done_testing

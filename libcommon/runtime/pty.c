@@ -21,7 +21,7 @@
 #include "libcommon/runtime/mnt.h"
 #include "libcommon/runtime/private.h"
 
-enum { CHUNK = 16384, CTRL_D = 4, CTRL_D_MS = 250 };
+enum { CHUNK = 16384, CTRL_D = 4, CTRL_D_MS = 250, ROOM = 4096, DRAIN_MS = 500 };
 
 union fd_message {
 	struct cmsghdr align;
@@ -166,7 +166,8 @@ static void take(struct pipe_buf *b, int fd)
 
 static void give(struct pipe_buf *b, int fd)
 {
-	ssize_t n = write(fd, b->data + b->pos, b->n);
+	/* A pipe that poll(2) calls writable takes a page; more would block, and our signals with it. */
+	ssize_t n = write(fd, b->data + b->pos, MIN(b->n, (size_t)ROOM));
 
 	if (n > 0) {
 		b->pos += (size_t)n;
@@ -182,9 +183,15 @@ struct relay {
 	struct pipe_buf in, out;
 	struct termios saved;
 	bool raw;
+	bool told; /* to end, by a signal or by the time */
 	int guard;
 	uint64_t ctrl_d_due;
 };
+
+static bool is_end(int sig)
+{
+	return sig == SIGTERM || sig == SIGINT || sig == SIGHUP || sig == SIGQUIT;
+}
 
 static void on_signals(struct relay *r, int sfd)
 {
@@ -202,6 +209,7 @@ static void on_signals(struct relay *r, int sfd)
 		}
 		if (sig == SIGTSTP && r->raw)
 			tcsetattr(STDIN_FILENO, TCSANOW, &r->saved);
+		r->told |= is_end(sig);
 		outside_signal(r->o, sig);
 		if (sig == SIGCONT && r->raw)
 			make_raw(&r->saved);
@@ -252,14 +260,27 @@ static void relay_turn(struct relay *r, int sfd, int timeout)
 		give(&r->out, STDOUT_FILENO);
 }
 
-/* What the program wrote last is still in the pty. */
-static void drain(struct relay *r)
+/* What the program wrote last is still in the pty. Who told us to end does not wait for a reader that
+ * takes nothing. */
+static void drain(struct relay *r, int sfd)
 {
+	struct signalfd_siginfo si;
+
 	fcntl(r->o->master, F_SETFL, O_NONBLOCK);
 	for (;;) {
-		if (r->out.n) {
-			fd_write_all(STDOUT_FILENO, r->out.data + r->out.pos, r->out.n);
-			r->out.n = 0;
+		while (r->out.n) {
+			struct pollfd p[] = {
+				{ .fd = sfd, .events = POLLIN },
+				{ .fd = STDOUT_FILENO, .events = POLLOUT },
+			};
+
+			if (poll(p, ARRAY_LEN(p), r->told ? DRAIN_MS : -1) <= 0)
+				return;
+			/* The program is no more: nothing is passed on. */
+			while (p[0].revents && read(sfd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+				r->told |= is_end((int)si.ssi_signo);
+			if (p[1].revents)
+				give(&r->out, STDOUT_FILENO);
 		}
 		take(&r->out, r->o->master);
 		if (!r->out.n)
@@ -284,7 +305,8 @@ int pty_relay(const struct outside *o)
 	}
 	while ((status = outside_ended(o)) == -EAGAIN)
 		relay_turn(r, sfd, outside_timer(&t, o));
-	drain(r);
+	r->told |= t.fired;
+	drain(r, sfd);
 	if (r->raw) {
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &r->saved);
 		if (r->guard >= 0)
