@@ -279,6 +279,21 @@ run unpack --max-entries=5 --max-size=3005000 --max-file-size=3000000 --max-dept
 rc_is 0 "limits that are just enough"
 rm -rf "$T/x" "$T/limits"
 
+# ---- --remove ----
+mkdir -p "$T/gone/a/b" "$T/gone/host" "$T/host"
+echo precious >"$T/host/mine"
+if is_root; then
+	run unshare -m sh -c 'mount --bind "$1/host" "$1/gone/host" && unpack --remove "$1/gone"' sh "$T"
+	rc_is 71 "--remove of a tree into which something is mounted"
+	is "$(cat "$T/host/mine")" precious "which is not touched"
+else
+	skip "mounts need root" 2
+fi
+run unpack --remove "$T/gone"
+rc_is 0 "--remove"
+nok "it is gone" test -e "$T/gone"
+rm -r "$T/host"
+
 # ---- groups ----
 if is_root; then
 	img groups 'D("d/", mode=0o2775, gid=50) + F("d/f") + D("d/s/", gid=50) + F("d/s/g") + D("e/", mode=0o2775, gid=50) + L("e/l", "f") + ent("e/p", b"6")'

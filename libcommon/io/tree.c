@@ -24,13 +24,27 @@ static void closedirp(DIR **d)
 		closedir(*d);
 }
 
-/* Opens a directory of ours that may lack permissions, lending them to itself. */
-static int open_for_removal(int dirfd, const char *name)
+/* xdev: what is mounted there may be a stranger's, bound into the tree, and is not entered. */
+static int open_directory(int dirfd, const char *name, bool xdev)
 {
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno == EACCES && sys_fchmodat2(dirfd, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
-		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = xdev ? -ENOSYS : sys_openat2(dirfd, name, flags, 0, RESOLVE_NO_XDEV);
+	if (fd == -EXDEV)
+		return -EBUSY;
+	/* Old kernels, and old container runtimes. */
+	if (fd != -ENOSYS && fd != -EPERM)
+		return fd;
+	fd = openat(dirfd, name, flags);
 	return fd < 0 ? -errno : fd;
+}
+
+/* Opens a directory of ours that may lack permissions, lending them to itself. */
+static int open_for_removal(int dirfd, const char *name, bool xdev)
+{
+	int fd = open_directory(dirfd, name, xdev);
+	if (fd == -EACCES && sys_fchmodat2(dirfd, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
+		fd = open_directory(dirfd, name, xdev);
+	return fd;
 }
 
 static int remove_directory(struct removal *rm, int dirfd, const char *name, unsigned depth)
@@ -43,7 +57,7 @@ static int remove_directory(struct removal *rm, int dirfd, const char *name, uns
 		rm->moved = true;
 		return renameat(dirfd, name, rm->top, up) < 0 ? -errno : 0;
 	}
-	_cleanup_(fd_closep) int fd = open_for_removal(dirfd, name);
+	_cleanup_(fd_closep) int fd = open_for_removal(dirfd, name, false);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	struct stat st;
@@ -55,7 +69,8 @@ static int remove_directory(struct removal *rm, int dirfd, const char *name, uns
 	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-static int remove_entry(struct removal *rm, int dirfd, const char *name, unsigned depth, bool known_directory)
+static int remove_entry(struct removal *rm, int dirfd, const char *name, unsigned depth,
+			bool known_directory)
 {
 	if (!known_directory) {
 		if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
@@ -115,7 +130,7 @@ int tree_remove(int dirfd, const char *name)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISDIR(st.st_mode))
 		return unlinkat(dirfd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
-	_cleanup_(fd_closep) int fd = open_for_removal(dirfd, name);
+	_cleanup_(fd_closep) int fd = open_for_removal(dirfd, name, true);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	if ((st.st_mode & 0300) != 0300)
