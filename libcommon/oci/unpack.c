@@ -299,7 +299,11 @@ void layers_clean(int store)
 			continue;
 		_cleanup_(fd_closep) int fd =
 			openat(store, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd >= 0 && fd_lock(fd, true, false) == 0)
+		struct stat st, now;
+		/* Who held the lock may have let go of it, and another have made a new one. */
+		if (fd >= 0 && fd_lock(fd, true, false) == 0 && fstat(fd, &st) == 0 &&
+		    fstatat(store, e->d_name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_ino == now.st_ino)
 			tree_remove(store, e->d_name);
 	}
 	closedir(d);
