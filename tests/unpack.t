@@ -390,6 +390,45 @@ END
 	rm -rf "$T/w"
 fi
 
+# ---- small files of which there are many are written by a second thread: nothing else may come of it ----
+# writers NAME STATUS MESSAGE LAYER...: with one writer and with two, the same
+writers() {
+	_what=$1 _rc=$2 _like=$3
+	shift 3
+	img writers "$@"
+	rm -rf "$T/one" "$T/two"
+	run taskset -c "$cpu" unpack -q "$T/writers" "$T/one"
+	rc_is "$_rc" "$_what, with one writer"
+	like "$err" "$_like" "and says why"
+	run unpack -q "$T/writers" "$T/two"
+	rc_is "$_rc" "$_what, with two"
+	like "$err" "$_like" "and says why"
+	[ "$_rc" != 0 ] || ok "$_what: the same tree" "$tc" "$T/one" "$T/two"
+	rm -rf "$T/one" "$T/two" "$T/writers"
+}
+if have taskset; then
+	cpu=$(taskset -cp $$ | sed 's/.*: *//; s/[-,].*//')
+	many='b"".join(F("s/f%d" % i, b"x") for i in range(300)) + '
+	not_dir='^unpack: .*x/(z/)?y: its parent is not a directory'
+	writers "a file in place of a directory below, and a name below it" 65 "$not_dir" \
+		'D("x/") + F("x/old")' "$many"'F("x", b"1") + F("x/y", b"2")'
+	writers "and one that asks for directories" 65 "$not_dir" 'D("x/")' "$many"'F("x", b"1") + F("x/z/y", b"2")'
+	writers "a file in place of a link to a directory" 65 "$not_dir" \
+		'D("d/") + L("x", "d")' "$many"'F("x", b"1") + F("x/y", b"2")'
+	writers "a file, and a name below it" 65 "$not_dir" "$many"'F("x", b"1") + F("x/y", b"2")'
+	writers "a file, and a name below it by a link" 65 'l/y: its parent is not a directory' \
+		'D("x/") + L("l", "x")' "$many"'F("x", b"1") + F("l/y", b"2")'
+	writers "a file, and a name below it by dots" 65 'its parent is not a directory' \
+		'D("x/") + D("d/")' "$many"'F("x", b"1") + F("d/../x/y", b"2")'
+	writers "a file in place of a directory, which comes again" 0 '' \
+		'D("x/") + F("x/old")' "$many"'F("x", b"1") + D("x/") + F("x/y", b"2")'
+	if have setfacl && setfacl -m u:77:r "$T/bin" 2>/dev/null; then
+		setfacl -b "$T/bin"
+		writers "an ACL that names a user of the same layer" 0 '' "$many"'F("etc/passwd", b"lisa:x:7:7::/:/bin/sh\n") +
+			pax([("SCHILY.acl.access", "user::rw-,user:lisa:r--,group::r--,mask::r--,other::---")]) + F("f", mode=0o640)'
+	fi
+fi
+
 # ---- without a user namespace: in a chroot there is none to be had ----
 if is_root && have setpriv chroot; then
 	mkdir -m 777 "$T/w"

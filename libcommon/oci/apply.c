@@ -94,7 +94,7 @@ static int put_marker(struct apply *a, enum marker m)
 static int put_entry(struct apply *a, const struct tar_entry *e, struct tar *t)
 {
 	int r = apply_parent(a);
-	if (r == 0 && writer_holds(a, made_key(&a->made, a->parent->ino, span_str(apply_base(a)))))
+	if (r == 0 && writer_holds(a, buf_span(&a->path)))
 		r = writer_drain(a);
 	if (r < 0)
 		return r;

@@ -220,8 +220,10 @@ int writer_start(struct apply *a);
 /* Copies the present entry into a batch; 1 taken, 0 not taken (it is to be written by the caller),
  * or an error of an earlier one. */
 int writer_put(struct apply *a, const struct tar_entry *e, struct tar *t);
-/* The batch holds what may be this name: drain before something else is done to it. */
-bool writer_holds(const struct apply *a, uint64_t key);
+/* What may be this path, which has no links in it, waits to be written: drain before something else
+ * is done to it. */
+bool writer_holds(const struct apply *a, struct span path);
+bool writer_holds_above(const struct apply *a, struct span path); /* or a beginning of it */
 int writer_drain(struct apply *a); /* all is written; 0 or the first error */
 void writer_stop(struct apply *a);
 

@@ -206,7 +206,11 @@ static int put_acl(struct apply *a, const struct node *n, const struct tar_xattr
 		return xattr_failed(a, E_UNSUPPORTED, x->name);
 	_cleanup_(buf_release) struct buf value = BUF_INIT;
 	struct err why = { 0 };
-	int r = acl_from_text(a->rootfd, x->value, &value, &why);
+	/* Names are looked up in the tree's files. */
+	int r = writer_drain(a);
+	if (r < 0)
+		return r;
+	r = acl_from_text(a->rootfd, x->value, &value, &why);
 	if (r < 0 && a->o.ignore_xattr) {
 		apply_count(a, &a->st.xattrs_failed);
 		return 0;

@@ -170,7 +170,11 @@ static int take_parent(struct apply *a, int fd, struct span path)
 
 static int find_parent(struct apply *a, bool make)
 {
-	int r = a->dotdot ? settle_dotdot(a) : 0;
+	/* A directory on the way may be about to become a file; where ".." leads is known on the
+	 * disk only. */
+	int r = a->dotdot || writer_holds_above(a, parent_of(a)) ? writer_drain(a) : 0;
+	if (r == 0 && a->dotdot)
+		r = settle_dotdot(a);
 	if (r < 0)
 		return r;
 	if (!is_cached(a)) {

@@ -223,6 +223,18 @@ static int view_down(struct view *v, const char *name, bool is_there)
 	return r == 0 && whiteout ? overlay_mark_opaque(v->a, v->fd[0]) : r;
 }
 
+/* What waits to be written at that name takes its place before it is looked at: names that led here
+ * by links are known only now. */
+static int view_settle(struct view *v, const char *name)
+{
+	_cleanup_(buf_release) struct buf path = BUF_INIT;
+	buf_add_span(&path, buf_span(&v->canon));
+	if (path.n)
+		buf_addc(&path, '/');
+	buf_adds(&path, name);
+	return writer_holds(v->a, buf_span(&path)) ? writer_drain(v->a) : 0;
+}
+
 /* One component. 1: it was a link, and *rest has been written anew. */
 static int view_step(struct view *v, const char *name, struct span behind, struct buf *rest)
 {
@@ -231,6 +243,9 @@ static int view_step(struct view *v, const char *name, struct span behind, struc
 		return 0;
 	if (strcmp(name, "..") == 0)
 		return v->canon.n ? view_up(v) : 0;
+	int settled = view_settle(v, name);
+	if (settled < 0)
+		return settled;
 	int which = view_look(v, name, 0, &st);
 	if (which < 0 && (which != -ENOENT || v->look_only))
 		return which;

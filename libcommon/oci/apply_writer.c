@@ -4,8 +4,8 @@
  * The main thread copies a file's bytes and what it needs to know into a batch. A full batch goes
  * to the helper, or, when all batches are full, is written by the main thread itself. What a batch
  * holds stands in no order, so a name is in flight only once, and everything that could meet it (a
- * link, a whiteout, the same name again) drains first. What the helper finds in the way, other than
- * an old file, it leaves for the main thread.
+ * link, a whiteout, the same name again, a name below it) drains first. What the helper finds in
+ * the way, other than an old file, it leaves for the main thread.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -237,11 +237,16 @@ static int reclaim(struct writer *w, bool *none)
 	return b ? take_back(w->a, b) : 0;
 }
 
+static bool holds_any(const struct writer *w)
+{
+	return w && (w->held.n || w->held.has_zero);
+}
+
 int writer_drain(struct apply *a)
 {
 	struct writer *w = a->writer;
 	int r = 0;
-	if (!w || !(w->held.n || w->held.has_zero))
+	if (!holds_any(w))
 		return 0;
 	pthread_mutex_lock(&w->lock);
 	if (w->filling && w->filling->n) {
@@ -257,9 +262,24 @@ int writer_drain(struct apply *a)
 	return r;
 }
 
-bool writer_holds(const struct apply *a, uint64_t key)
+static uint64_t path_key(const struct apply *a, struct span path)
 {
-	return a->writer && set64_has(&a->writer->held, key);
+	return siphash(a->made.key, path.p, path.n);
+}
+
+bool writer_holds(const struct apply *a, struct span path)
+{
+	return holds_any(a->writer) && set64_has(&a->writer->held, path_key(a, path));
+}
+
+bool writer_holds_above(const struct apply *a, struct span path)
+{
+	if (!holds_any(a->writer))
+		return false;
+	for (size_t i = 1; i <= path.n; i++)
+		if ((i == path.n || path.p[i] == '/') && writer_holds(a, span_of(path.p, i)))
+			return true;
+	return false;
 }
 
 void writer_stop(struct apply *a)
@@ -359,7 +379,7 @@ int writer_put(struct apply *a, const struct tar_entry *e, struct tar *t)
 		return r;
 	b->used += it->size;
 	b->n++;
-	set64_add(&w->held, made_key(&a->made, a->parent->ino, span_str(apply_base(a))));
+	set64_add(&w->held, path_key(a, buf_span(&a->path)));
 	a->st.files++;
 	r = apply_mark(a, apply_base(a));
 	return r < 0 ? r : 1;
