@@ -143,6 +143,7 @@ struct image_options {
 	const char *tag;          /* name in index.json, or NULL */
 	const struct digest *digest; /* of the image, or NULL; it wins over tag */
 	bool verify;              /* hash what comes from a layout's disk too; a stream is always verified */
+	bool whole;               /* no choice by platform: an index with all documents that it names, nested ones too */
 	uint64_t spool_max;       /* bytes that may wait on disk; 0: 64 GiB */
 };
 /* tag or digest select; neither: the only image of index.json, else E_NOT_FOUND that lists the names. Owns src. */
@@ -152,14 +153,19 @@ int image_open_file(int fd, const struct image_options *o, struct image **out, s
 int image_open_layout(const char *path, const struct image_options *o, struct image **out, struct err *e);
 void image_close(struct image *img);
 void image_closep(struct image **img);
-const struct document *image_manifest(const struct image *img); /* after choice by platform */
-const struct config *image_config(const struct image *img); /* NULL where the manifest is some artifact's (no image config) */
+const struct document *image_manifest(const struct image *img); /* after choice by platform; NULL of a whole image */
+const struct config *image_config(const struct image *img); /* NULL where the manifest is some artifact's (no image config), or of a whole image */
+/* Of a whole image: the top first, then those that it names, depth first; each once. */
+const struct document *const *image_documents(const struct image *img, size_t *n);
 const char *image_ref_name(const struct image *img); /* full reference name, or NULL */
 /* True where blobs can be opened in any order and from several threads (layout, file). */
 bool image_random_access(const struct image *img);
 /* The bytes of a layer or config, verified as they pass (size, digest: stream_verify). On a stream: ask in the manifest's order; each once. The
  * caller closes the stream before it asks for the next. */
 int image_blob(struct image *img, const struct descriptor *d, struct stream **out, struct err *e);
+/* With random access: the file that holds a blob's d->size bytes, from *offset on; nothing of them is checked. *fd is the caller's. */
+int image_blob_file(struct image *img, const struct descriptor *d, int *fd, uint64_t *offset, struct err *e);
+void image_pass_over(struct image *img, const struct digest *d); /* this blob will not be asked for: a stream need not keep it */
 /* After the last blob: reads a stream to its end so that the writer before the pipe is not killed; 0 or E_TRUNCATED … */
 int image_finish(struct image *img, struct err *e);
 

@@ -4,7 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NESTING_MAX = 8, LISTED_MAX = 16, LIST_BYTES_MAX = 300 };
+enum {
+	NESTING_MAX = 8,
+	LISTED_MAX = 16,
+	LIST_BYTES_MAX = 300,
+	DOCS_MAX = 4096,
+	DOCS_BYTES_MAX = 32 << 20,
+};
 
 int image_check_bytes(struct span bytes, const struct descriptor *d, struct err *e)
 {
@@ -195,6 +201,59 @@ static int descend(struct image *img, struct descriptor *at, const struct platfo
 	return err_set(e, E_TOOBIG, "indexes are nested more than %d deep", NESTING_MAX);
 }
 
+/* ---- all of it ---- */
+
+static bool have_document(const struct image *img, const struct digest *d)
+{
+	for (size_t i = 0; i < img->docs_n; i++)
+		if (digest_eq(&img->docs[i]->digest, d))
+			return true;
+	return false;
+}
+
+static int add_document(struct image *img, const struct descriptor *d, struct document **out,
+			struct err *e)
+{
+	_cleanup_(buf_release) struct buf raw = BUF_INIT;
+	struct document doc;
+	char text[DIGEST_TEXT_MAX];
+	uint64_t bytes = d->size;
+
+	for (size_t i = 0; i < img->docs_n; i++)
+		bytes += img->docs[i]->raw.n;
+	if (img->docs_n == DOCS_MAX || bytes > DOCS_BYTES_MAX)
+		return err_set(e, E_TOOBIG,
+			       "the index names more than %d documents or %d MiB of them", DOCS_MAX,
+			       DOCS_BYTES_MAX >> 20);
+
+	int r = load(img, d, DOC_MANIFEST_MAX, "a manifest", &raw, e);
+	if (r < 0)
+		return r;
+	r = document_parse(&raw, d->media_type, &doc, e);
+	if (r < 0)
+		return err_prefix(e, "%s", digest_text(&d->digest, text)), r;
+	doc.digest = d->digest;
+	*out = xmemdup(&doc, sizeof(doc));
+	img->docs = xrealloc(img->docs, (img->docs_n + 1) * sizeof(*img->docs));
+	img->docs[img->docs_n++] = *out;
+	return 0;
+}
+
+static int load_all(struct image *img, const struct descriptor *d, int depth, struct err *e)
+{
+	struct document *doc;
+
+	if (have_document(img, &d->digest))
+		return 0;
+	if (depth > NESTING_MAX)
+		return err_set(e, E_TOOBIG, "indexes are nested more than %d deep", NESTING_MAX);
+
+	int r = add_document(img, d, &doc, e);
+	for (size_t i = 0; !r && i < doc->manifests_n; i++)
+		r = load_all(img, &doc->manifests[i], depth + 1, e);
+	return r;
+}
+
 static int load_config(struct image *img, const struct descriptor *listed,
 		       const struct platform *wanted, struct err *e)
 {
@@ -239,6 +298,9 @@ int image_resolve(struct image *img, const struct document *index, const struct 
 		img->ops->unwanted(img, index->manifests, index->manifests_n,
 				   (size_t)(top - index->manifests));
 	img->ref_name = full_name(top);
+	img->whole = o->whole;
+	if (o->whole)
+		return load_all(img, top, 0, e);
 	descriptor_copy(&at, top);
 	r = descend(img, &at, &want, e);
 	return r < 0 ? r : load_config(img, &at, &o->want, e);
@@ -254,6 +316,11 @@ void image_close(struct image *img)
 	if (img->has_config)
 		config_release(&img->config);
 	freep(&img->ref_name);
+	for (size_t i = 0; i < img->docs_n; i++) {
+		document_release(img->docs[i]);
+		free(img->docs[i]);
+	}
+	free(img->docs);
 	img->ops->close(img);
 }
 
@@ -264,7 +331,13 @@ void image_closep(struct image **img)
 
 const struct document *image_manifest(const struct image *img)
 {
-	return &img->manifest;
+	return img->whole ? NULL : &img->manifest;
+}
+
+const struct document *const *image_documents(const struct image *img, size_t *n)
+{
+	*n = img->docs_n;
+	return (const struct document *const *)img->docs;
 }
 
 const struct config *image_config(const struct image *img)
@@ -285,6 +358,18 @@ bool image_random_access(const struct image *img)
 int image_blob(struct image *img, const struct descriptor *d, struct stream **out, struct err *e)
 {
 	return img->ops->blob(img, d, out, e);
+}
+
+int image_blob_file(struct image *img, const struct descriptor *d, int *fd, uint64_t *offset,
+		    struct err *e)
+{
+	return img->ops->file(img, d, fd, offset, e);
+}
+
+void image_pass_over(struct image *img, const struct digest *d)
+{
+	if (img->ops->pass_over)
+		img->ops->pass_over(img, d);
 }
 
 int image_finish(struct image *img, struct err *e)

@@ -11,6 +11,10 @@ struct image_ops {
 		    struct err *e);
 	int (*finish)(struct image *img, struct err *e);
 	void (*close)(struct image *img); /* all but struct image's own members; frees img */
+	/* Where the bytes of a blob are, in a file; NULL without random access. */
+	int (*file)(struct image *img, const struct descriptor *d, int *fd, uint64_t *offset,
+		    struct err *e);
+	void (*pass_over)(struct image *img, const struct digest *d); /* may be NULL */
 	/* Tells, before the next load, that these will not be asked for; may be NULL. */
 	void (*unwanted)(struct image *img, const struct descriptor *d, size_t n, size_t but);
 	bool random_access;
@@ -22,6 +26,9 @@ struct image {
 	struct config config;
 	bool has_config;
 	char *ref_name;
+	bool whole; /* then docs are all that there are, and manifest and config are none */
+	struct document **docs;
+	size_t docs_n;
 };
 
 /* Chooses from index.json by the options, and loads the manifest and its config. */

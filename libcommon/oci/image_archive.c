@@ -9,6 +9,7 @@
 #include "libcommon/oci/image.h"
 #include "libcommon/oci/oci_private.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ struct archive {
 	struct set64 unwanted; /* keys of documents that were not chosen */
 	bool resolved;	       /* the manifest is known */
 	struct set64 wanted;   /* then: keys of what it names */
+	struct set64 passed;   /* keys of blobs that nobody will ask for */
 };
 
 /* The first bytes of a digest name it among honest ones; who makes two alike only spoils his own
@@ -194,6 +196,8 @@ static int meet_blob(struct archive *a, const struct digest *d, uint64_t size, s
 	}
 	if (a->resolved ? !set64_has(&a->wanted, key) : set64_has(&a->unwanted, key))
 		return 0;
+	if (set64_has(&a->passed, key))
+		return 0;
 	return find(a, d) ? 0 : spool_member(a, d, size, e);
 }
 
@@ -273,17 +277,29 @@ static int locate(struct archive *a, const struct descriptor *d, const struct me
 	return err_set(e, E_NOT_FOUND, "the image stream has no blob %s", text);
 }
 
-/* From the manifest on only what it names is worth keeping. */
-static void note_manifest(struct archive *a)
+static void want_blobs(struct archive *a, const struct document *m)
 {
-	const struct document *m = &a->img.manifest;
-
-	if (a->resolved || !m->media_type)
-		return;
-	a->resolved = true;
 	set64_add(&a->wanted, key_of(&m->config.digest));
 	for (size_t i = 0; i < m->layers_n; i++)
 		set64_add(&a->wanted, key_of(&m->layers[i].digest));
+}
+
+/* From the manifest on only what it names is worth keeping. */
+static void note_manifest(struct archive *a)
+{
+	if (a->resolved || !a->img.manifest.media_type)
+		return;
+	a->resolved = true;
+	want_blobs(a, &a->img.manifest);
+}
+
+/* The same of a whole image, of which all documents are known when its first blob is asked for. */
+static void note_documents(struct archive *a)
+{
+	for (size_t i = 0; !a->resolved && i < a->img.docs_n; i++)
+		if (a->img.docs[i]->kind == DOC_MANIFEST)
+			want_blobs(a, a->img.docs[i]);
+	a->resolved |= a->img.whole;
 }
 
 static int archive_load(struct image *img, const struct descriptor *d, struct buf *out,
@@ -332,6 +348,7 @@ static int archive_blob(struct image *img, const struct descriptor *d, struct st
 		return 0;
 	}
 	note_manifest(a);
+	note_documents(a);
 	r = locate(a, d, &m, e);
 	if (r == 0 && !m && comes_again(a, want)) {
 		r = spool_member(a, want, d->size, e);
@@ -343,6 +360,25 @@ static int archive_blob(struct image *img, const struct descriptor *d, struct st
 	      : stream_limit(tar_data(a->tar), d->size, false);
 	*out = stream_verify(s, want->alg, want->v, d->size);
 	return 0;
+}
+
+static int archive_file(struct image *img, const struct descriptor *d, int *fd, uint64_t *offset,
+			struct err *e)
+{
+	struct archive *a = container_of(img, struct archive, img);
+	const struct member *m;
+	int r = locate(a, d, &m, e);
+
+	if (r < 0)
+		return r;
+	*offset = m->offset;
+	*fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 3);
+	return *fd < 0 ? -errno : 0;
+}
+
+static void archive_pass_over(struct image *img, const struct digest *d)
+{
+	set64_add(&container_of(img, struct archive, img)->passed, key_of(d));
 }
 
 static int archive_finish(struct image *img, struct err *e)
@@ -378,6 +414,7 @@ static void archive_close(struct image *img)
 	buf_release(&a->index);
 	set64_release(&a->unwanted);
 	set64_release(&a->wanted);
+	set64_release(&a->passed);
 	free(a);
 }
 
@@ -387,11 +424,13 @@ static const struct image_ops stream_ops = {
 	.finish = archive_finish,
 	.close = archive_close,
 	.unwanted = archive_unwanted,
+	.pass_over = archive_pass_over,
 };
 
 static const struct image_ops file_ops = {
 	.load = archive_load,
 	.blob = archive_blob,
+	.file = archive_file,
 	.close = archive_close,
 	.random_access = true,
 };

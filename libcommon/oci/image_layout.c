@@ -41,6 +41,16 @@ static int layout_stream(struct image *img, const struct descriptor *d, struct s
 	return 0;
 }
 
+static int layout_file(struct image *img, const struct descriptor *d, int *fd, uint64_t *offset,
+		       struct err *e)
+{
+	struct layout_image *li = container_of(img, struct layout_image, img);
+
+	*offset = 0;
+	*fd = layout_blob_open(&li->layout, d, e);
+	return *fd < 0 ? *fd : 0;
+}
+
 static void layout_image_close(struct image *img)
 {
 	struct layout_image *li = container_of(img, struct layout_image, img);
@@ -52,6 +62,7 @@ static void layout_image_close(struct image *img)
 static const struct image_ops layout_ops = {
 	.load = layout_load,
 	.blob = layout_stream,
+	.file = layout_file,
 	.close = layout_image_close,
 	.random_access = true,
 };
