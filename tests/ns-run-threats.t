@@ -188,12 +188,15 @@ devpts
 	is "$out" "newcall: ENOSYS" "$who: calls of the future do not exist"
 
 	# T57: nothing that can be reached through a shared network namespace
-	"$@" ns-run --network=host "$R" sleep 2.7182 &
+	mkfifo -m 666 "$T/open"
+	"$@" ns-run --network=host "$R" sh -c 'echo up; read -r line' <>"$T/open" >"$T/up" &
 	pid=$!
-	wait_for 5 pgrep -f '^sleep 2.7182' >/dev/null
+	wait_for 10 test -s "$T/up"
 	unlike "$(cut -c 50- /proc/net/unix)" '@.*(ocibox|ns-run)' "$who: T57 no abstract socket"
-	kill $pid 2>/dev/null
-	{ wait $pid; } 2>/dev/null
+	# it ends by its input: $pid may be a shell that only waits for it
+	echo >"$T/open"
+	wait $pid
+	rm -f "$T/open" "$T/up"
 
 	# T84
 	run "$@" ns-run "$R" sh -c 'dd if=/dev/zero of=/dev/shm/x bs=1M count=70 2>/dev/null || df -m /dev/shm | tail -n 1'

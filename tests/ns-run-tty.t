@@ -29,6 +29,9 @@ if pid == 0:
     for fd in range(3):
         os.dup2(slave, fd)
     os.close(master)
+    # a suite started in the background has the keyboard's signals ignored, and so would the program
+    for n in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP, signal.SIGPIPE):
+        signal.signal(n, signal.SIG_DFL)
     os.execvp(cmd[0], cmd)
 out, status = b"", None
 def pump(t):
