@@ -236,6 +236,62 @@ void layers_clean(int store); /* removes partial layers that no process is at */
 /* The form that we may write below dirfd: trusted for the system's root, else user. */
 enum apply_form overlay_form(int dirfd);
 
+/* ---- one layer of an image, uncompressed ----------------------------------------------------------------------------------------------- */
+/* The archive in layer i. On a stream: in the manifest's order. Hashing, inflating and reading have threads of their own unless one_thread. */
+int layer_open(struct image *img, size_t i, const struct decompress_limits *lim, bool one_thread, struct stream **out, struct err *e);
+/* Reads what is left of s, which it closes, and checks size, digest and (where there is a config) diff_id. r: what went wrong before, or 0. The
+ * error names the layer. */
+int layer_end(struct image *img, size_t i, struct stream *s, int r, struct err *e);
+
+/* ---- listing: what an image's layers hold together, without unpacking them ---------------------------------------------------------
+ *
+ * The tree that unpack would make, by the same rules: names cleaned, whiteouts and opaque directories applied, links in names followed. Memory is
+ * bounded: what does not fit goes to an unlinked file. */
+struct listing_options {
+	size_t first;        /* the first layer to take. Above 0 nothing is known of what lies below: whiteouts and opaque marks are kept, and a hard
+			      * link to a file below is refused (E_UNSUPPORTED) */
+	bool digests;        /* SHA-256 of the contents of regular files */
+	bool contents;       /* keep them (in an unlinked file), for listing_contents() */
+	struct tar_limits tar;
+	struct decompress_limits decompress;
+	uint64_t max_entries; /* of all layers; 0: none */
+	uint64_t max_total;   /* bytes of contents of all layers; 0: none */
+	unsigned max_depth;   /* components of a path; 0: 4096 */
+	size_t memory;        /* bytes; 0: 12 MiB */
+	bool one_thread;
+};
+struct listing_entry {
+	struct span path;     /* "usr/bin/env", NUL-terminated behind its end; "" for the root, which comes first */
+	enum tar_type type;   /* never TAR_HARDLINK: all names of an inode are alike */
+	bool whiteout;        /* (first > 0) what lies below at path is hidden; all else here means nothing */
+	bool opaque;          /* (first > 0) a directory that hides what lies below it */
+	bool implied;         /* a directory that no layer has an entry for: 0755, owned by root */
+	uint32_t mode;        /* 07777 bits; an access ACL's effect included */
+	uint32_t uid, gid;
+	struct tar_time mtime;
+	uint64_t size;        /* of a regular file, holes included */
+	struct span link;     /* target of a symbolic link */
+	uint32_t dev_major, dev_minor;
+	uint32_t inode;       /* names of one file have the same number */
+	uint32_t nlink;       /* how many there are; 1 for directories */
+	const struct tar_xattr *xattrs; /* by name, ACLs as system.posix_acl_*, capabilities version 2, none of overlayfs's own */
+	size_t xattrs_n;
+	const unsigned char *sha256; /* of a regular file's contents; NULL without digests */
+	size_t layer;         /* where its entry is: layer, and which of its entries, both from 0; of what is implied: that it came with */
+	uint64_t entry;
+};
+struct listing;
+int listing_open(struct image *img, const struct listing_options *o, struct listing **out, struct err *e);
+/* The next entry, valid until the next call: 1, 0 at the end, or an error. Depth first, the entries of one directory by the bytes of their names
+ * (whiteouts before them). */
+int listing_next(struct listing *l, const struct listing_entry **entry, struct err *e);
+void listing_skip(struct listing *l);   /* what is inside the directory that came last is left out */
+void listing_rewind(struct listing *l); /* from the root again */
+/* The contents of the entry that came last, a regular file; the caller closes it. */
+struct stream *listing_contents(struct listing *l);
+void listing_close(struct listing *l);
+void listing_closep(struct listing **l);
+
 /* ---- the OCI runtime bundle's config.json (image-spec conversion.md; runtime-spec config.md) -------------------------------------- */
 /* Looks names of User up in rootfd's etc/passwd and etc/group. Appends the JSON. rootless: with the host mapping of ids as given. */
 struct id_map_entry {
