@@ -466,5 +466,23 @@ for how in pipe file redirected; do
 done
 run sh -c 'head -c 3000 "$1" | unpack "$2"' sh "$T/s.tar" "$T/x"
 rc_is 65 "a stream cut off (T14)"
+# an error does not wait for a writer that neither goes on nor ends
+img silent 'D("a/") + F("a", b"") + F("a/b") + F("noise", os.urandom(1 << 20))'
+(cd "$T/silent" && tar -cf - oci-layout index.json $(ls -Sr blobs/sha256/*)) | head -c 60000 >"$T/s.tar"
+for why in 'its parent is not a directory' 'more than 1 entries'; do
+	limit=
+	case $why in *entries) limit='--max-entries 1' ;; esac
+	rm "$T/pipe"
+	mkfifo "$T/pipe"
+	exec 7<>"$T/pipe"
+	(exec timeout 10 unpack -q $limit "$T/x" <"$T/pipe" 2>"$T/first.err" 7<&-) &
+	first=$!
+	cat "$T/s.tar" >&7
+	wait $first
+	is $? 65 "an error ends it while the writer is silent"
+	like "$(cat "$T/first.err")" "$why" "which is said"
+	is "$(find "$T" -maxdepth 1 -name '.*ocibox')" "" "and nothing stays"
+	exec 7<&-
+done
 rm -rf "$T/want"
 done_testing

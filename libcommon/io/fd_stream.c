@@ -20,6 +20,16 @@ struct fd_stream {
 	unsigned char *buf;
 };
 
+/* A read that may last for ever, and that closing a read-ahead stream ends. */
+static ssize_t read_patiently(int fd, unsigned char *buf, size_t n)
+{
+	int state;
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	ssize_t r = read(fd, buf, n);
+	pthread_setcancelstate(state, NULL);
+	return r;
+}
+
 static size_t fd_read_some(struct fd_stream *f, unsigned char *buf, size_t n)
 {
 	if (f->positioned)
@@ -30,7 +40,7 @@ static size_t fd_read_some(struct fd_stream *f, unsigned char *buf, size_t n)
 	}
 	ssize_t r;
 	do
-		r = f->positioned ? pread(f->fd, buf, n, (off_t)f->at) : read(f->fd, buf, n);
+		r = f->positioned ? pread(f->fd, buf, n, (off_t)f->at) : read_patiently(f->fd, buf, n);
 	while (r < 0 && errno == EINTR);
 	if (r < 0) {
 		stream_fail(&f->s, -errno);

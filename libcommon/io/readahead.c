@@ -2,7 +2,10 @@
  * A stream whose source runs on a thread of its own, with a ring of windows between.
  *
  * The producer fills whole windows straight into the ring; the consumer sees one window at a time. Each side takes the lock once a window and wakes
- * the other only where it sleeps. The producer hands a part-filled window over when the source runs slow (a pipe, a socket) only if the consumer waits.
+ * the other only where it sleeps. Where the source runs slow (a pipe, a socket) the consumer sees what there is of the window that is being filled.
+ *
+ * Closing does not wait for a source that stays silent: the producer is cancelled. Cancellation is off in it but where it waits for input: here, for
+ * another read-ahead below, and in stream_from_fd. Nothing is half done there, so what is below can be closed as ever.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -23,7 +26,8 @@ struct readahead {
 	unsigned slots_n;
 	unsigned filled;  /* windows handed over, ever */
 	unsigned emptied; /* windows given back, ever */
-	bool showing;     /* the consumer's window is slot emptied % slots_n */
+	size_t partial;   /* bytes of the window being filled, slot filled % slots_n, that the consumer may see */
+	size_t shown;     /* bytes of slot emptied % slots_n that it has seen */
 	bool done, stop, reader_waits, writer_waits;
 	int src_err;
 	unsigned char *ring;
@@ -48,6 +52,7 @@ static void hand_over(struct readahead *r, bool filled, bool done)
 {
 	pthread_mutex_lock(&r->lock);
 	r->filled += filled;
+	r->partial = 0;
 	if (done) {
 		r->done = true;
 		r->src_err = r->src->err;
@@ -58,17 +63,22 @@ static void hand_over(struct readahead *r, bool filled, bool done)
 		pthread_cond_signal(&r->changed);
 }
 
-static bool reader_is_starved(struct readahead *r)
+/* false when the consumer is gone. */
+static bool show_part(struct readahead *r, size_t n)
 {
 	pthread_mutex_lock(&r->lock);
-	bool starved = r->reader_waits || r->stop;
+	r->partial = n;
+	bool wake = r->reader_waits, stop = r->stop;
 	pthread_mutex_unlock(&r->lock);
-	return starved;
+	if (wake)
+		pthread_cond_signal(&r->changed);
+	return !stop;
 }
 
 static void *produce(void *arg)
 {
 	struct readahead *r = arg;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	for (bool done = false; !done;) {
 		struct slot *slot = slot_to_fill(r);
 		if (!slot)
@@ -78,7 +88,7 @@ static void *produce(void *arg)
 			size_t got = stream_pull(r->src, slot->p + slot->n, STREAM_WINDOW - slot->n);
 			slot->n += got;
 			done = got == 0;
-			if (done || (slot->n < STREAM_WINDOW && reader_is_starved(r)))
+			if (done || (slot->n < STREAM_WINDOW && !show_part(r, slot->n)))
 				break;
 		}
 		hand_over(r, slot->n > 0, done);
@@ -86,32 +96,61 @@ static void *produce(void *arg)
 	return NULL;
 }
 
+static void unlock(void *lock)
+{
+	pthread_mutex_unlock(lock);
+}
+
+/* Below the lock. */
+static void wait_for_producer(struct readahead *r)
+{
+	int state;
+	pthread_cleanup_push(unlock, &r->lock);
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	pthread_cond_wait(&r->changed, &r->lock);
+	pthread_setcancelstate(state, NULL);
+	pthread_cleanup_pop(0);
+}
+
+/* Below the lock: what there is beyond what was shown; false where there is none at present. */
+static bool show_next(struct readahead *r)
+{
+	for (;;) {
+		const struct slot *slot = &r->slot[r->emptied % r->slots_n];
+		bool whole = r->filled != r->emptied;
+		size_t n = whole ? slot->n : r->partial;
+		if (r->shown < n) {
+			r->s.pos = slot->p + r->shown;
+			r->s.end = slot->p + n;
+			r->shown = n;
+			return true;
+		}
+		if (!whole)
+			return false;
+		r->emptied++;
+		r->shown = 0;
+		if (r->writer_waits)
+			pthread_cond_signal(&r->changed);
+	}
+}
+
 static void readahead_fill(struct stream *s)
 {
 	struct readahead *r = (struct readahead *)s;
+	bool showing;
 	pthread_mutex_lock(&r->lock);
-	if (r->showing)
-		r->emptied++;
-	bool wake = r->showing && r->writer_waits;
-	r->showing = false;
-	if (wake)
-		pthread_cond_signal(&r->changed);
-	while (r->filled == r->emptied && !r->done) {
+	while (!(showing = show_next(r)) && !r->done) {
 		r->reader_waits = true;
-		pthread_cond_wait(&r->changed, &r->lock);
+		wait_for_producer(r);
+		r->reader_waits = false;
 	}
-	r->reader_waits = false;
-	r->showing = r->filled != r->emptied;
 	pthread_mutex_unlock(&r->lock);
-	if (r->showing) {
-		struct slot *slot = &r->slot[r->emptied % r->slots_n];
-		s->pos = slot->p;
-		s->end = slot->p + slot->n;
-	} else if (r->src_err) {
+	if (showing)
+		return;
+	if (r->src_err)
 		stream_fail(s, r->src_err);
-	} else {
+	else
 		s->eof = true;
-	}
 }
 
 static void readahead_close(struct stream *s)
@@ -121,6 +160,7 @@ static void readahead_close(struct stream *s)
 	r->stop = true;
 	pthread_mutex_unlock(&r->lock);
 	pthread_cond_signal(&r->changed);
+	pthread_cancel(r->thread);
 	pthread_join(r->thread, NULL);
 	pthread_cond_destroy(&r->changed);
 	pthread_mutex_destroy(&r->lock);

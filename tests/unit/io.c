@@ -143,6 +143,20 @@ static void descriptors(void)
 	ok(checksum(in) == checksum(src), "then the rest through the pipe");
 	stream_close(src);
 	stream_close(in);
+	/* a writer that neither writes nor closes */
+	for (unsigned layers = 1; layers <= 3; layers++) {
+		ok(pipe(p) == 0 && write(p[1], "some", 4) == 4, "a pipe with a few bytes");
+		in = stream_from_fd(p[0], true);
+		for (unsigned i = 0; i < layers; i++)
+			in = stream_readahead(stream_limit(in, 1000000, true), 0);
+		alarm(20);
+		usleep(20000);
+		ok(stream_read_exact(in, b, 4) == 0, "which come through %u threads", layers);
+		stream_close(in);
+		alarm(0);
+		ok(true, "closing does not wait for more");
+		close(p[1]);
+	}
 }
 
 /* ---- the walker (T01, T02) ---- */
