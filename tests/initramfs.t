@@ -60,4 +60,33 @@ proc" "runs, with a /proc of its own"
 else
 	skip "no ns-run in this binary" 3
 fi
+
+# The kernel's first root, as after booting: it is no mount on another one, so it cannot be changed by pivot_root(2).
+ok "the initramfs is played" cc -O1 -static -w -o "$T/bootroot" "$tools/bootroot.c"
+booted() { run "$T/bootroot" "$T/root" "$1"; }
+booted :
+if [ "$rc" = 77 ]; then
+	skip "the kernel's first root is out of reach here: $err" 12
+elif [ ! -e "$T/bin/ns-run" ]; then
+	skip "no ns-run in this binary" 12
+else
+	mount -t tmpfs none "$T/root/new"
+	booted '"$1/bin/ocibox" unpack "$1/img" "$1/new/root"'
+	rc_is 0 "unpack in a booted initramfs"
+	ok "the same tree" "$tools/treecmp" "$T/want" "$T/root/new/root"
+	booted '"$1/bin/ocibox" ns-run "$1/new/root" /bin/sh -c "echo in \$(cat /etc/second); ls -d /obt* /proc/1 /dev/null; wc -l </proc/mounts; exit 7"'
+	rc_is 7 "ns-run in a booted initramfs"
+	like "$out" "^in layer 2" "runs in its root"
+	like "$out" "^/proc/1$" "with a /proc of its own"
+	like "$out" "^/dev/null$" "and a /dev"
+	unlike "$out" "^/obt" "sees nothing of the initramfs"
+	booted '"$1/bin/ocibox" ns-run --userns "$1/new/root" /bin/sh -c "exit 5"'
+	rc_is 125 "a user namespace needs a /proc"
+	like "$err" "/proc is not mounted" "which is said"
+	ok "the probe builds" cc -O1 -static -w -o "$T/root/new/root/bin/nsprobe" "$tools/nsprobe.c"
+	booted '"$1/bin/ocibox" ns-run "$1/new/root" /bin/nsprobe climb'
+	like "$out" "^etc$" "T42 climbing out of a chroot ends at the root of the container"
+	unlike "$out" "^obt" "T42 not in the initramfs"
+	umount "$T/root/new"
+fi
 done_testing

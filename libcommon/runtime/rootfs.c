@@ -7,13 +7,14 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "libcommon/runtime/mnt.h"
 #include "libcommon/runtime/private.h"
 
-enum { NR_PIDFD_OPEN = 434 };
+enum { NR_PIDFD_OPEN = 434, ATTR_MOUNT_ROOT = 0x2000 };
 
 /* From a chroot back to the root of our mount namespace, where pivot_root(2) works: without that, a
  * program with CAP_SYS_CHROOT could walk out. */
@@ -63,32 +64,42 @@ int rootfs_attach(struct setup *s)
 		 : 0;
 }
 
+/* Whether we are in a chroot: its root is (as good as always) no mount of its own. Where the kernel does
+ * not tell, it may be one. */
+static bool in_chroot(void)
+{
+	struct statx st;
+
+	return statx(AT_FDCWD, "/", 0, 0, &st) || !(st.stx_attributes_mask & ATTR_MOUNT_ROOT) ||
+	       !(st.stx_attributes & ATTR_MOUNT_ROOT);
+}
+
 /* The initramfs cannot be pivoted away: it stays, covered, without the file systems that were
- * mounted in it. */
-static int cover_initramfs(void)
+ * mounted in it. What covers the root of all mounts is itself the end of every "..". */
+static int cover_initramfs(int root)
 {
 	static const char *const dirs[] = { "/proc", "/sys", "/dev", "/run", "/tmp" };
 
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
 		umount2(dirs[i], MNT_DETACH | UMOUNT_NOFOLLOW);
-	return chroot(".") || chdir("/") ? -errno : 0;
+	return fchdir(root) || chroot(".") || chdir("/") ? -errno : 0;
+}
+
+static int pivot(int root)
+{
+	return fchdir(root) || syscall(SYS_pivot_root, ".", ".") ? -errno : 0;
 }
 
 int rootfs_enter(struct setup *s)
 {
-	int r = 0;
+	int r = pivot(s->root);
 
-	if (fchdir(s->root))
-		return err_set(s->e, -errno, "cannot enter the root: %s", err_word(-errno));
-	if (syscall(SYS_pivot_root, ".", ".")) {
-		r = -errno;
-		if (r == -EINVAL && !leave_chroot() && !fchdir(s->root))
-			r = syscall(SYS_pivot_root, ".", ".") ? -errno : 0;
-		if (r == -EINVAL) {
-			r = cover_initramfs();
-			return r ? err_set(s->e, r, "cannot cover the old root: %s", err_word(r))
-				 : 0;
-		}
+	if (r == -EINVAL && in_chroot() && !leave_chroot())
+		r = pivot(s->root);
+	/* EBUSY: leaving what was no chroot led to the topmost mount, which is the new root. */
+	if (r == -EINVAL || r == -EBUSY) {
+		r = r == -EINVAL ? cover_initramfs(s->root) : chdir("/") ? -errno : 0;
+		return r ? err_set(s->e, r, "cannot cover the old root: %s", err_word(r)) : 0;
 	}
 	if (r)
 		return err_set(s->e, r, "cannot change the root: %s", err_word(r));

@@ -4,9 +4,11 @@
  *	nsprobe tiocsti          what the ioctls that type into a terminal answer, also with bits above 32
  *	nsprobe exchange A B     swaps two names for ever
  *	nsprobe overwrite FILE   opens FILE for writing, again and again for a second
+ *	nsprobe climb            the old way out of a chroot: chroot below the working directory, then ".." to the end; lists what is there
  *	nsprobe clone3|vsock|keyctl|newcall    what the calls answer
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -54,6 +56,23 @@ static int overwrite(const char *path)
 	return 1;
 }
 
+static int climb(void)
+{
+	DIR *d;
+
+	mkdir("/tmp/climb", 0700);
+	if (chroot("/tmp/climb"))
+		return 1;
+	for (int i = 0; i < 100; i++)
+		if (chdir(".."))
+			return 1;
+	if (chroot(".") || !(d = opendir("/")))
+		return 1;
+	for (struct dirent *e; (e = readdir(d));)
+		puts(e->d_name);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -63,6 +82,8 @@ int main(int argc, char **argv)
 		tiocsti();
 	else if (!strcmp(what, "overwrite"))
 		return overwrite(argv[2]);
+	else if (!strcmp(what, "climb"))
+		return climb();
 	else if (!strcmp(what, "clone3"))
 		say("clone3", syscall(SYS_clone3, cl, (size_t)1));
 	else if (!strcmp(what, "vsock"))
