@@ -137,5 +137,7 @@ int overlay_attach(const struct container *c, int *root, struct err *e)
 		r = attach_by_string(c, upper, root, e);
 	if (here >= 0 && fchdir(here) && !r)
 		r = -errno;
-	return r ? err_set(e, r, "cannot mount the overlay: %s", err_word(r)) : 0;
+	return r ? err_set(e, r, "cannot mount the overlay: %s",
+			   r == -ENODEV ? "this kernel has no overlayfs" : err_word(r))
+		 : 0;
 }
