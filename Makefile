@@ -107,12 +107,14 @@ libs-y := jansson bearssl
 libs-$(CONFIG_ZSTD) += zstd
 libs-$(CONFIG_GZIP_IGZIP) += isal
 libs-$(CONFIG_GZIP_ZLIB) += zlib
+libs-$(CONFIG_COMPRESS) += libdeflate
 libs-$(CONFIG_SECCOMP_COMPUTE) += seccomp
 ld-jansson := -ljansson
 ld-bearssl := -lbearssl
 ld-zstd := $(if $(CONFIG_ZSTD_ENCODE),-lzstd-encode) $(if $(CONFIG_ZSTD_SMALL),-lzstd-small,-lzstd)
 ld-isal := -ligzip
 ld-zlib := -lz
+ld-libdeflate := -ldeflate
 ld-seccomp := -lseccomp
 LDLIBS = $(foreach l,$(libs-y),$(ld-$l)) -lpthread
 # The default seccomp filter is computed by a program that runs while building.

@@ -57,6 +57,23 @@ enum compression compression_from_magic(struct span first_bytes);
  */
 struct stream *stream_decompress(struct stream *src, enum compression c, const struct decompress_limits *lim, struct err *e);
 
+/* ---- compression, format 1 (design section 5): the same bytes on every machine -----------------------------------------------------
+ *
+ * gzip: members of 1 MiB each, by libdeflate; header without name and time. zstd: frames of 2 MiB each with checksum and size. Each piece stands alone,
+ * so that they can be made on all processors (io.h, sink_parallel). */
+struct compression_choice {
+	enum compression kind;
+	int level; /* 0: the usual one */
+};
+enum { FORMAT_VERSION = 1 };
+/* E_UNSUPPORTED where it is not built in, E_USAGE where there is no such level: with a text. */
+int compression_check(const struct compression_choice *c, struct err *e);
+/* Compresses what is pushed, on that many threads, and pushes it into below, which it owns. Flush it once, at the end. COMPRESSION_NONE is below itself. */
+struct sink *sink_compress(struct sink *below, const struct compression_choice *c, unsigned threads);
+/* A pass-through that hashes. Owns below. */
+struct sink *sink_hash(struct sink *below, enum hash_alg alg);
+size_t sink_hash_final(struct sink *s, unsigned char out[HASH_MAX]); /* of what was pushed so far */
+
 /* ---- tar reader ------------------------------------------------------------------------------------------------------------------------------
  * POSIX.1-2017 pax interchange (ustar, x and g records), GNU (L, K, sparse S and GNU.sparse.* 0.0, 0.1, 1.0, base-256), V7.
  * Where PAX and the header disagree PAX wins. A field that does not parse is E_FORMAT; nothing is guessed. */

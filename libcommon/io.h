@@ -113,6 +113,18 @@ struct sink *sink_from_fd(int fd, bool own_fd);
 /* Pulls src dry into s; 0, or the first error of either. */
 int sink_copy(struct sink *s, struct stream *src);
 
+/* ---- parallel: pieces of what is pushed, changed on several processors, in order -------------------------------------------------- */
+struct parallel_ops {
+	size_t block;                /* bytes of a piece; the last one is shorter */
+	size_t out_max;              /* the most that a piece becomes */
+	void *(*open)(void *arg);    /* what one thread needs for its work */
+	size_t (*work)(void *state, struct span in, unsigned char *out); /* pure; how many bytes it became, 0 where it failed */
+	void (*close)(void *state);
+};
+/* Owns below. Memory for threads + 2 pieces. Where no thread can be had, or threads is 0, all is done by the writer's own. A flush ends the present piece:
+ * only the end of the data is the place for it. */
+struct sink *sink_parallel(struct sink *below, const struct parallel_ops *ops, void *arg, unsigned threads);
+
 /* ---- threads ------------------------------------------------------------------------------------------------------------------------- */
 /* Starts fn(arg) with a small stack (256 KiB) and all signals blocked; 0 or -errno. */
 int thread_start(pthread_t *t, void *(*fn)(void *), void *arg);
