@@ -292,6 +292,34 @@ struct stream *listing_contents(struct listing *l);
 void listing_close(struct listing *l);
 void listing_closep(struct listing **l);
 
+/* ---- layers made: the difference of two trees, format 1 (design section 5) -------------------------------------------------------------- */
+/* The tree before. It ends before e does. */
+struct before;
+/* A directory, or several as overlayfs merges them (topmost first; overlay: whiteouts and marks mean something). Copies the descriptors. */
+int before_from_dirs(const int *dirs, size_t n, bool overlay, struct before **out, struct err *e);
+void before_close(struct before *b); /* NULL is fine */
+void before_closep(struct before **b);
+struct diff_options {
+	const char *const *exclude; /* globs on names from the directory on, NULL-terminated, or NULL: neither entries nor whiteouts */
+	const char *prefix;         /* names in the layer begin with it, and those of the tree before; NULL: none */
+	bool has_uid, has_gid, has_mtime, has_clamp; /* what is set is not compared */
+	uint32_t uid, gid;
+	int64_t mtime, clamp;       /* clamp: later times become it */
+};
+struct diff_stats {
+	uint64_t entries, whiteouts, bytes; /* bytes of contents written */
+	uint64_t read;                      /* of contents, those compared too */
+	uint64_t sockets;
+	char first_socket[256];
+};
+enum diff_form {
+	DIFF_TREE,  /* dir is the whole tree after */
+	DIFF_UPPER, /* dir is overlayfs's upper directory over before; with before NULL whiteouts and opaque marks are written as they are */
+};
+/* Writes the archive, its end too, to out. */
+int diff_write(int dir, enum diff_form form, struct before *before, const struct diff_options *o, struct sink *out,
+	       struct diff_stats *stats, struct err *e);
+
 /* ---- the OCI runtime bundle's config.json (image-spec conversion.md; runtime-spec config.md) -------------------------------------- */
 /* Looks names of User up in rootfd's etc/passwd and etc/group. Appends the JSON. rootless: with the host mapping of ids as given. */
 struct id_map_entry {

@@ -1,0 +1,305 @@
+/*
+ * The difference of two trees as a layer, format 1 (design section 5).
+ *
+ * One walk, depth first, over the tree after, with the tree before at its side. A directory is written when something of it changed or when an entry
+ * below it is written: tools that unpack a layer by itself would have to guess what it is like. Whiteouts come before its entries.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/oci/diff.h"
+
+static bool excluded(const struct diff *d, size_t dir, const char *name)
+{
+	_cleanup_(buf_release) struct buf path = BUF_INIT;
+
+	if (!d->o->exclude)
+		return false;
+	buf_add(&path, d->path.p, dir);
+	if (dir)
+		buf_addc(&path, '/');
+	buf_adds(&path, name);
+	for (const char *const *g = d->o->exclude; *g; g++)
+		if (glob_excludes(*g, buf_span(&path)))
+			return true;
+	return false;
+}
+
+/* ---- whiteouts ---- */
+
+static int put_whiteout(struct diff *d, const char *name)
+{
+	if (excluded(d, d->level[d->depth - 1].path, name))
+		return 0;
+	return diff_put_mark(d, ".wh.", name);
+}
+
+static bool is_there(int r, enum name_kind kind)
+{
+	return r > 0 && kind == NAME_ENTRY;
+}
+
+/* Both directories' names side by side: those that are gone. */
+static int put_gone(struct diff *d, struct names *after)
+{
+	_cleanup_(names_release) struct names before = { 0 };
+	enum name_kind ours = NAME_ENTRY, theirs;
+	const char *a = NULL, *b;
+	int more, r = names_open(&before, d->before->ops->names(d->before), false);
+
+	more = r < 0 ? r : names_next(after, &a, &ours);
+	while (r >= 0 && more >= 0 && (r = names_next(&before, &b, &theirs)) > 0) {
+		while (more > 0 && strcmp(a, b) < 0)
+			more = names_next(after, &a, &ours);
+		if (more < 0 || theirs == NAME_SOCKET)
+			continue;
+		if (!(is_there(more, ours) && !strcmp(a, b)))
+			r = put_whiteout(d, b);
+	}
+	if (r < 0 || more < 0)
+		return r < 0 ? r : more;
+	return names_rewind(after);
+}
+
+/* Of an upper directory: what it says is gone, if it was there. */
+static int put_said(struct diff *d, struct names *after)
+{
+	enum name_kind kind;
+	const char *name;
+	struct stat st;
+	int r;
+
+	while ((r = names_next(after, &name, &kind)) > 0) {
+		if (kind == NAME_ENTRY || (kind == NAME_SOCKET && !d->before))
+			continue;
+		if (d->before)
+			r = d->before->ops->look(d->before, name, &st);
+		if (r > 0)
+			r = put_whiteout(d, name);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? r : names_rewind(after);
+}
+
+static int put_whiteouts(struct diff *d, struct names *after)
+{
+	bool present = d->before && d->before->ops->present(d->before);
+	bool opaque = d->upper && tree_opaque(&d->after);
+
+	if (d->upper && !d->before) {
+		int r = opaque ? diff_put_mark(d, ".wh.", ".wh..opq") : 0;
+		return r < 0 ? r : put_said(d, after);
+	}
+	if (!present)
+		return 0;
+	return d->upper && !opaque ? put_said(d, after) : put_gone(d, after);
+}
+
+/* ---- the walk ---- */
+
+/* What overlayfs keeps elsewhere cannot be told from the upper directory alone. */
+static int check_overlay(struct diff *d, int fd)
+{
+	char mark[1];
+
+	if (!d->after.overlay)
+		return 0;
+	if (overlay_mark(fd, NULL, "redirect", mark, sizeof(mark)) >= 0)
+		return err_set(d->e, E_UNSUPPORTED, "%s: overlayfs has its contents under another name (mount with redirect_dir=off, or give the "
+						    "merged tree without --upper)", quoted(buf_span(&d->path)));
+	if (overlay_mark(fd, NULL, "metacopy", mark, sizeof(mark)) >= 0)
+		return err_set(d->e, E_UNSUPPORTED, "%s: overlayfs holds only its metadata here (mount with metacopy=off, or give the merged "
+						    "tree without --upper)", quoted(buf_span(&d->path)));
+	return 0;
+}
+
+static int begin_directory(struct diff *d, const struct stat *st, bool written)
+{
+	if (d->depth == d->cap) {
+		d->cap = d->cap ? 2 * d->cap : 8;
+		d->level = xrealloc(d->level, d->cap * sizeof(*d->level));
+	}
+	struct diff_level *l = &d->level[d->depth++];
+	*l = (struct diff_level){ .st = *st, .path = d->path.n, .written = written };
+	int r = names_open(&l->names, tree_names(&d->after), d->upper);
+	return r < 0 ? r : put_whiteouts(d, &l->names);
+}
+
+static void end_directory(struct diff *d)
+{
+	names_release(&d->level[--d->depth].names);
+}
+
+static int visit_directory(struct diff *d, int dirfd, const char *name, const struct stat *st)
+{
+	int changed = diff_changed(d, dirfd, name, st, -1);
+	int r = changed;
+
+	if (changed > 0)
+		r = diff_put_entry(d, dirfd, name, st, -1);
+	if (r >= 0)
+		r = tree_enter(&d->after, name);
+	if (r == 0)
+		return diff_fail(d, E_TRY_LATER, "it is no directory any more");
+	if (r > 0)
+		r = check_overlay(d, tree_topfd(&d->after, d->depth));
+	if (r >= 0 && d->before)
+		r = d->before->ops->enter(d->before, name);
+	return r < 0 ? r : begin_directory(d, st, changed > 0);
+}
+
+static int visit_file(struct diff *d, int dirfd, const char *name, const struct stat *seen)
+{
+	_cleanup_(fd_closep) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return diff_fail(d, -errno, NULL);
+	if (!S_ISREG(st.st_mode) || st.st_ino != seen->st_ino || st.st_dev != seen->st_dev)
+		return diff_fail(d, E_TRY_LATER, "it was replaced while it was read");
+	r = check_overlay(d, fd);
+	if (r == 0)
+		r = diff_changed(d, dirfd, name, &st, fd);
+	return r > 0 ? diff_put_entry(d, dirfd, name, &st, fd) : r;
+}
+
+static int skip_socket(struct diff *d)
+{
+	if (!d->stats->sockets++)
+		snprintf(d->stats->first_socket, sizeof(d->stats->first_socket), "%s", quoted(buf_span(&d->path)));
+	return 0;
+}
+
+static int visit(struct diff *d, const char *name)
+{
+	struct stat st;
+	int r;
+
+	if (strncmp(name, ".wh.", 4) == 0)
+		return err_set(d->e, E_UNSUPPORTED, "%s: in a layer a name that begins with .wh. says that another file is gone",
+			       quoted(buf_span(&d->path)));
+	r = tree_look(&d->after, name, &st);
+	if (r == 0)
+		return diff_fail(d, E_TRY_LATER, "it was removed while the directory was read");
+	int dirfd = r < 0 ? r : tree_dirfd(&d->after, d->after.which);
+	if (dirfd < 0)
+		return dirfd;
+	if (S_ISDIR(st.st_mode))
+		return visit_directory(d, dirfd, name, &st);
+	if (S_ISREG(st.st_mode))
+		return visit_file(d, dirfd, name, &st);
+	if (S_ISSOCK(st.st_mode))
+		return skip_socket(d);
+	if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
+		return err_set(d->e, E_UNSUPPORTED, "%s: a device 0:0 is overlayfs's word for a file that is gone (--upper)",
+			       quoted(buf_span(&d->path)));
+	r = diff_changed(d, dirfd, name, &st, -1);
+	return r > 0 ? diff_put_entry(d, dirfd, name, &st, -1) : r;
+}
+
+static int walk(struct diff *d)
+{
+	int r = 0;
+
+	while (d->depth && r >= 0) {
+		struct diff_level *l = &d->level[d->depth - 1];
+		enum name_kind kind;
+		const char *name;
+		d->path.n = l->path;
+		r = names_next(&l->names, &name, &kind);
+		if (r > 0) {
+			if (kind == NAME_WHITEOUT || excluded(d, l->path, name))
+				continue;
+			if (d->path.n)
+				buf_addc(&d->path, '/');
+			buf_adds(&d->path, name);
+			r = visit(d, name);
+		} else if (r == 0) {
+			end_directory(d);
+			if (!d->depth)
+				break;
+			tree_leave(&d->after);
+			if (d->before)
+				d->before->ops->leave(d->before);
+		}
+	}
+	return r;
+}
+
+/* To where the prefix is in the tree before. */
+static int enter_prefix(struct diff *d)
+{
+	struct span rest = span_str(d->o->prefix), part;
+	int r = 0;
+
+	while (d->before && r >= 0 && rest.n && span_cut(&rest, '/', &part)) {
+		_cleanup_(freep) char *name = span_dup(part);
+		r = d->before->ops->enter(d->before, name);
+	}
+	return MIN(r, 0);
+}
+
+static int walk_all(struct diff *d)
+{
+	int fd = tree_topfd(&d->after, 0);
+	struct stat st;
+	int r = fd < 0 ? fd : fstat(fd, &st) < 0 ? diff_fail(d, -errno, NULL) : enter_prefix(d);
+
+	if (r == 0)
+		r = diff_changed(d, fd, ".", &st, fd);
+	bool changed = r > 0;
+	if (changed)
+		r = diff_put_entry(d, fd, ".", &st, fd);
+	if (r >= 0)
+		r = begin_directory(d, &st, changed);
+	if (r >= 0)
+		r = walk(d);
+	if (r >= 0)
+		sink_write(d->out, span_of(tar_zeros, sizeof(tar_zeros)));
+	return r < 0 ? r : sink_flush(d->out);
+}
+
+/*
+ * What has been written must not pass for a whole archive, and one that ends between two entries would: so it ends with an entry whose contents
+ * are missing. Contents that were broken off are missing already.
+ */
+static void break_off(struct diff *d)
+{
+	struct tar_entry e = { .type = TAR_FILE, .name = SPAN(".wh..wh.failed"), .size = 1 };
+
+	buf_clear(&d->header);
+	if (!d->in_contents && tar_header(&d->header, &e, NULL) == 0)
+		sink_write(d->out, buf_span(&d->header));
+	sink_flush(d->out);
+}
+
+int diff_write(int dir, enum diff_form form, struct before *before, const struct diff_options *o, struct sink *out,
+	       struct diff_stats *stats, struct err *e)
+{
+	struct diff d = { .before = before, .o = o, .out = out, .stats = stats, .e = e, .upper = form == DIFF_UPPER };
+	int r;
+
+	d.buffer = xmalloc(DIFF_BUFFER);
+	d.after.overlay = form == DIFF_UPPER;
+	r = tree_open(&d.after, &dir, 1, e);
+	if (r == 0)
+		r = walk_all(&d);
+	if (r < 0 && !out->err)
+		break_off(&d);
+	if (before)
+		stats->read += before->read;
+	while (d.depth)
+		end_directory(&d);
+	free(d.level);
+	tree_release(&d.after);
+	links_release(&d.links);
+	buf_release(&d.path);
+	buf_release(&d.header);
+	free(d.buffer);
+	return r;
+}

@@ -1,0 +1,166 @@
+/*
+ * The parts of diff, which reads a tree into a layer (format 1): directories as overlayfs merges them (diff_tree.c), their names in order
+ * (diff_names.c), extended attributes (diff_xattr.c), the tree before (diff_before.c), what differs (diff_compare.c), hard links (diff_links.c),
+ * entries of the archive (diff_put.c), and the walk (diff.c).
+ */
+#ifndef OCIBOX_OCI_DIFF_H
+#define OCIBOX_OCI_DIFF_H
+
+#include <sys/stat.h>
+
+#include "libcommon/oci.h"
+
+/* ---- names: those of one directory, each once, by their bytes ---- */
+enum name_kind { NAME_ENTRY, NAME_WHITEOUT, NAME_SOCKET };
+struct names;
+struct names_source {
+	int (*list)(void *arg, struct names *n); /* calls names_add for each; asked again and again for directories that are too large */
+	void *arg;
+};
+struct name_ref {
+	uint32_t at; /* in the arena */
+	uint16_t order;
+	uint16_t kind;
+};
+struct names {
+	struct names_source src;
+	struct buf arena;
+	struct name_ref *v;
+	size_t n, cap, pos;
+	size_t limit;       /* of the arena */
+	char *above, *upto; /* what the present chunk holds: names after `above`, up to `upto`; NULL: no bound */
+	bool keep_whiteouts;
+};
+/* keep_whiteouts: they are told and hide nothing; else a name that a whiteout hides is not there. */
+int names_open(struct names *n, struct names_source src, bool keep_whiteouts);
+int names_next(struct names *n, const char **name, enum name_kind *kind); /* 1, or 0 at the end */
+int names_rewind(struct names *n);
+void names_release(struct names *n);
+/* For list(). order: of two of the same name the lower one counts. */
+void names_add(struct names *n, const char *name, unsigned order, enum name_kind kind);
+
+/* ---- tree: a directory, or several as overlayfs merges them, topmost first; walked from directory to directory ---- */
+struct tree_slot {
+	int fd; /* TREE_ABSENT, TREE_CLOSED: opened again by its path when it is needed */
+	bool opaque;
+	dev_t dev;
+	ino_t ino;
+};
+enum { TREE_ABSENT = -1, TREE_CLOSED = -2 };
+struct tree {
+	const char *label; /* which of the trees, in messages */
+	unsigned n;
+	bool overlay;      /* whiteouts and opaque marks mean what they mean there */
+	bool first_only;   /* names of the first directory only */
+	struct tree_slot *slots; /* n a level */
+	size_t *paths;           /* a level's length of path */
+	size_t depth, cap;       /* levels; the present one is depth - 1 */
+	size_t oldest;           /* level that may have open descriptors, but the root */
+	unsigned open_n;
+	struct buf path;         /* of the present directory: "a/b" */
+	unsigned which;          /* the directory that tree_look found the name in */
+	struct err *e;
+};
+/* Takes copies of the descriptors. */
+int tree_open(struct tree *t, const int *roots, unsigned n, struct err *e);
+void tree_release(struct tree *t);
+int tree_look(struct tree *t, const char *name, struct stat *st); /* 1, 0: not there */
+/* Into directory name: 1; or 0, it is none, and the present one is then empty. Each is left again. */
+int tree_enter(struct tree *t, const char *name);
+void tree_leave(struct tree *t);
+bool tree_present(const struct tree *t);
+bool tree_opaque(const struct tree *t); /* the first directory's own hides what is below */
+int tree_dirfd(struct tree *t, unsigned which);
+int tree_topfd(struct tree *t, size_t level); /* the directory of that level whose metadata count */
+struct names_source tree_names(struct tree *t);
+int tree_fail(struct tree *t, int code, const char *name, const char *what);
+
+/* ---- extended attributes that belong into a layer, by name ---- */
+struct xattrs {
+	struct buf arena;
+	struct tar_xattr *v;
+	size_t n, cap;
+};
+void xattrs_release(struct xattrs *x);
+/* Of name in dirfd (never followed), or of fd where name is NULL. path is for messages. */
+int xattrs_read(int dirfd, const char *name, const char *path, struct xattrs *x, struct err *e);
+bool xattrs_equal(const struct xattrs *a, const struct xattrs *b);
+/* Overlayfs's own mark: its value into out, its length, or 0 where it has none. */
+ssize_t overlay_mark(int dirfd, const char *name, const char *mark, char *out, size_t n);
+
+/* ---- before ---- */
+struct before_ops {
+	int (*enter)(struct before *b, const char *name); /* as tree_enter; -errno, E_ */
+	void (*leave)(struct before *b);
+	bool (*present)(struct before *b);
+	struct names_source (*names)(struct before *b);
+	/* In the present directory; "." is the directory itself. */
+	int (*look)(struct before *b, const char *name, struct stat *st);
+	int (*target)(struct before *b, const char *name, struct buf *out); /* of a symlink */
+	int (*xattrs)(struct before *b, const char *name, struct xattrs *x);
+	int (*same)(struct before *b, const char *name, int fd, uint64_t size); /* contents equal those of fd: 1, 0 */
+	void (*close)(struct before *b);
+};
+struct before {
+	const struct before_ops *ops;
+	struct err *e;
+	uint64_t read; /* bytes of contents that were looked at */
+};
+
+/* ---- hard links of the tree after ---- */
+struct link_group {
+	uint64_t dev, ino;               /* after */
+	uint64_t before_dev, before_ino; /* of all its names */
+	uint32_t names;
+	uint32_t at;                     /* the first name written, in the arena; 0: none yet */
+	bool used, changed, has_before;
+};
+struct links {
+	struct link_group *v;
+	size_t n, cap;
+	struct buf arena;
+};
+void links_release(struct links *l);
+struct link_group *links_find(struct links *l, const struct stat *st);
+struct link_group *links_get(struct links *l, const struct stat *st); /* made where there is none */
+const char *links_name(const struct links *l, const struct link_group *g);
+void links_set_name(struct links *l, struct link_group *g, const char *path);
+
+/* ---- the difference ---- */
+struct diff_level {
+	struct stat st;
+	struct names names;
+	size_t path; /* length of the path of this directory */
+	bool written;
+};
+struct diff {
+	struct tree after;
+	struct before *before;
+	const struct diff_options *o;
+	struct sink *out;
+	struct diff_stats *stats;
+	struct err *e;
+	struct buf path;   /* of the entry at hand, from DIR */
+	struct buf header;
+	struct links links;
+	struct diff_level *level;
+	size_t depth, cap;
+	bool in_contents;  /* of an entry, and some are still to come */
+	bool upper;        /* after is an upper directory: what it does not hold is unchanged */
+	unsigned char *buffer;
+};
+enum { DIFF_BUFFER = 256 * 1024 };
+
+/* A fault of the entry at d->path. */
+int diff_fail(struct diff *d, int code, const char *what);
+/* Does the present directory's name differ from before? 1, 0. dirfd holds it; fd is open where it is a regular file. */
+int diff_changed(struct diff *d, int dirfd, const char *name, const struct stat *st, int fd);
+
+/* Writes the directories above d->path that are not written yet. */
+int diff_put_parents(struct diff *d);
+/* An entry that is only a name: ".wh.…" in the present directory. */
+int diff_put_mark(struct diff *d, const char *front, const char *name);
+/* The entry at d->path, its parents before it. fd: of a regular file or directory, else -1. */
+int diff_put_entry(struct diff *d, int dirfd, const char *name, const struct stat *st, int fd);
+
+#endif
