@@ -81,6 +81,14 @@ void cli_need_stdout_not_tty(void); /* dies with 64: a filter refuses to write a
 /* Standard input as a stream; dies with 66 where it is empty: "standard input is empty (did the command before the pipe fail?)". */
 struct stream *cli_stdin(void);
 
+/* --digestfile: opened before the work, written after it. A plain file is replaced; what a link or a device name stands for is written to. */
+struct digestfile {
+	const char *path; /* NULL: none */
+	int fd, dir;
+};
+void cli_digestfile_open(struct digestfile *f, const char *path); /* dies */
+void cli_digestfile_write(struct digestfile *f, struct span text);
+
 /* ---- IMAGE operand: "-" or NULL the standard input, a file that holds a stream, or a layout DIR, DIR:TAG, DIR@DIGEST -------- */
 void cli_image_open(const char *operand, const struct image_options *o, struct image **img);
 

@@ -1,0 +1,45 @@
+/* A file that a script asks what was made. */
+#include <fcntl.h>
+#include <string.h>
+
+#include "libcommon/cli.h"
+
+static int open_parent(const char *path)
+{
+	_cleanup_(freep) char *dir = xstrdup(path);
+	char *slash = strrchr(dir, '/');
+
+	/* "/name" is in "/". */
+	if (slash)
+		slash[slash == dir] = '\0';
+	return dir_open(AT_FDCWD, slash ? dir : ".");
+}
+
+void cli_digestfile_open(struct digestfile *f, const char *path)
+{
+	struct stat st;
+	int r;
+
+	*f = (struct digestfile){ path, -1, -1 };
+	if (!path)
+		return;
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		r = f->fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	else
+		r = f->dir = open_parent(path);
+	if (r == -1)
+		r = -errno;
+	if (r < 0)
+		die_err(quoted_str(path), r, NULL);
+}
+
+void cli_digestfile_write(struct digestfile *f, struct span text)
+{
+	if (!f->path)
+		return;
+	const char *slash = strrchr(f->path, '/');
+	int r = f->fd >= 0 ? fd_write_all(f->fd, text.p, text.n)
+			   : file_replace(f->dir, slash ? slash + 1 : f->path, text, 0644, false);
+	if (r < 0)
+		die_err(quoted_str(f->path), r, NULL);
+}
