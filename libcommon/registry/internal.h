@@ -185,12 +185,15 @@ struct connection {
 	const char *proxy_authorization;
 	unsigned char *buf;	      /* received */
 	size_t lo, hi;		      /* what of it is not yet used (TLS records) */
-	uint64_t wait_ms, wait_bytes; /* since the present measure of the rate began */
+	uint64_t wait_ms, wait_bytes; /* since the present measure of the rate, or the request, began */
 	bool measured;		      /* the rate counts: a body is under way */
 	unsigned stall_ms;	      /* how long to wait for a byte */
 	struct err err;		      /* the words of in.err */
 	struct connection *next;
 };
+/* How long a server may be waited for from the connection, or the request on a kept one, to the end
+ * of the answer's head. */
+extern unsigned network_head_ms;
 int network_open(struct network *n, const struct registry_options *o, struct err *e);
 void network_close(struct network *n);
 void network_trace(struct network *n, bool on, const char *fmt, ...) _printf_(3, 4);

@@ -19,6 +19,8 @@ enum {
 	LOOPBACK_STALL_MS = 5000
 };
 
+unsigned network_head_ms = 120000;
+
 /* ---- the network ---- */
 
 int network_open(struct network *n, const struct registry_options *o, struct err *e)
@@ -179,6 +181,17 @@ static int rate_check(struct connection *c)
 	return 0;
 }
 
+/* Until the head of an answer is there each byte may be waited for, but not all of them for ever:
+ * what is left of that time. */
+static unsigned head_time(const struct connection *c, unsigned ms)
+{
+	if (c->measured)
+		return ms;
+	return c->wait_ms >= network_head_ms
+		       ? 0
+		       : (unsigned)MIN((uint64_t)ms, network_head_ms - c->wait_ms);
+}
+
 static int wait_readable(struct connection *c)
 {
 	struct pollfd p = { .fd = c->fd, .events = POLLIN };
@@ -194,6 +207,11 @@ static int wait_readable(struct connection *c)
 				       c->stall_ms / 1000);
 		if (ms == 0)
 			return deadline_over(&c->err);
+		ms = head_time(c, ms);
+		if (ms == 0)
+			return err_set(&c->err, E_TRY_LATER,
+				       "the server takes longer than %u s to answer",
+				       network_head_ms / 1000);
 		if (c->measured && c->net->min_rate && c->wait_ms < RATE_WINDOW_MS)
 			ms = (unsigned)MIN((uint64_t)ms, RATE_WINDOW_MS - c->wait_ms);
 		r = poll(&p, 1, (int)ms);
@@ -472,6 +490,8 @@ int connection_get(struct network *n, const struct origin *o, unsigned flags,
 	while (!fresh && (c = take_idle(n, o, flags))) {
 		if (is_quiet(c)) {
 			c->reused = true;
+			c->measured = false;
+			c->wait_ms = 0;
 			*out = c;
 			return 0;
 		}
