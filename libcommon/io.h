@@ -47,8 +47,7 @@ static inline struct span stream_peek(struct stream *s);
 /* Drops n bytes of the window; n is at most its length. */
 static inline void stream_skip(struct stream *s, size_t n)
 {
-	if (n)
-		if (n) /* the empty window may be NULL */
+	if (n) /* the empty window may be NULL */
 		s->pos += n;
 	s->offset += n;
 }
