@@ -3,6 +3,7 @@
  * checksum and every compressor: the gzip CRC by carry-less multiplication where the processor has
  * it. What only zlib's container and ISA-L's own reader of headers use is never called.
  */
+#include <cpuid.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -13,9 +14,21 @@ uint32_t crc32_gzip_refl_base(uint32_t crc, const unsigned char *p, uint64_t len
 uint32_t crc32_gzip_refl_by8(uint32_t crc, const unsigned char *p, uint64_t len);
 uint32_t isal_adler32_bam1(uint32_t adler, const unsigned char *p, uint64_t len);
 
+/* Not by __builtin_cpu_supports(), which asks for everything at the start of every program: in a
+ * virtual machine each question goes to the host. */
+static int has_pclmul(void)
+{
+	static int known = -1;
+	unsigned a, b, c, d;
+
+	if (known < 0)
+		known = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_PCLMUL) && (c & bit_SSE4_1);
+	return known;
+}
+
 uint32_t crc32_gzip_refl(uint32_t crc, const unsigned char *p, uint64_t len)
 {
-	if (__builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1"))
+	if (has_pclmul())
 		return crc32_gzip_refl_by8(crc, p, len);
 	return crc32_gzip_refl_base(crc, p, len);
 }
