@@ -132,6 +132,8 @@ int tar_next(struct tar *t, const struct tar_entry **entry);
 struct stream *tar_data(struct tar *t);
 /* For a reader of raw archives (image streams in regular files): the offset of the present entry's contents in the archive. */
 uint64_t tar_data_offset(const struct tar *t);
+/* After the end: were there end blocks? A writer that was killed between two entries leaves none. */
+bool tar_has_end(const struct tar *t);
 void tar_close(struct tar *t);
 void tar_closep(struct tar **t);
 
@@ -168,6 +170,20 @@ const struct json *json_at(const struct json *v, size_t i);   /* of an array */
 /* Iterates an object in the order of the document: for (it = 0; json_next(v, &it, &key, &val); ) */
 bool json_next(const struct json *v, void **it, struct span *key, const struct json **val);
 
+/* Values that are changed: what json_clone and json_new_… give is the caller's (json_free) until it is put into another, which takes it. Members and
+ * items got from such a value may be changed, too. */
+struct json *json_clone(const struct json *v);       /* with all that is in it */
+struct json *json_new(char kind);                   /* '{' or '[' */
+struct json *json_new_str(struct span s);           /* UTF-8 without NUL: else NULL */
+struct json *json_new_i64(int64_t n);
+struct json *json_new_bool(bool b);
+struct json *json_new_null(void);
+void json_set(struct json *object, const char *key, struct json *val); /* in the place of the old value, or last */
+void json_unset(struct json *object, const char *key);
+void json_append(struct json *array, struct json *val);
+void json_set_at(struct json *array, size_t i, struct json *val);
+void json_unset_at(struct json *array, size_t i);
+
 /* JSON writer: canonical, no white space; members in the order in which they are written. */
 struct json_out {
 	struct buf b;
@@ -183,6 +199,10 @@ void json_put_i64(struct json_out *o, int64_t v);
 void json_put_bool(struct json_out *o, bool v);
 void json_put_null(struct json_out *o);
 void json_put(struct json_out *o, const struct json *v);     /* a parsed value, members kept in their order */
+void json_put_sorted(struct json_out *o, const struct json *v); /* an object's members by the bytes of their names */
+/* First the members of these names that are there, in this order, then all others in theirs. put writes a value where it says true; NULL: none. */
+void json_put_ordered(struct json_out *o, const struct json *v, const char *const *names, size_t n,
+		      bool (*put)(struct json_out *o, struct span key, const struct json *v));
 
 /* base64 (RFC 4648), as in auth files and challenges: 0 or E_FORMAT */
 int base64_decode(struct span s, struct buf *out);

@@ -2,6 +2,8 @@
 #include "libcommon/codec.h"
 #include "libcommon/codec/json_out.h"
 
+#include <stdlib.h>
+
 #include <jansson.h>
 /* Macros of the library; ours are functions on our own type. */
 #undef json_is_object
@@ -217,6 +219,82 @@ bool json_next(const struct json *v, void **it, struct span *key, const struct j
 	return true;
 }
 
+/* ---- values that are changed ---- */
+
+static json_t *changed(struct json *v)
+{
+	return (json_t *)v;
+}
+
+/* The library's only reason to fail here is want of memory. */
+static struct json *made(json_t *v)
+{
+	if (!v)
+		xmalloc(SIZE_MAX);
+	return (struct json *)v;
+}
+
+struct json *json_clone(const struct json *v)
+{
+	return made(json_deep_copy(value(v)));
+}
+
+struct json *json_new(char kind)
+{
+	seed_tables();
+	return made(kind == '{' ? json_object() : json_array());
+}
+
+struct json *json_new_str(struct span s)
+{
+	if (!utf8_valid(s) || span_find(s, '\0') < s.n)
+		return NULL;
+	return made(json_stringn((const char *)(s.n ? s.p : (void *)""), s.n));
+}
+
+struct json *json_new_i64(int64_t n)
+{
+	return made(json_integer(n));
+}
+
+struct json *json_new_bool(bool b)
+{
+	return made(json_boolean(b));
+}
+
+struct json *json_new_null(void)
+{
+	return made(json_null());
+}
+
+void json_set(struct json *object, const char *key, struct json *val)
+{
+	if (json_object_set_new(changed(object), key, changed(val)) < 0)
+		made(NULL);
+}
+
+void json_unset(struct json *object, const char *key)
+{
+	json_object_del(changed(object), key);
+}
+
+void json_append(struct json *array, struct json *val)
+{
+	if (json_array_append_new(changed(array), changed(val)) < 0)
+		made(NULL);
+}
+
+void json_set_at(struct json *array, size_t i, struct json *val)
+{
+	if (json_array_set_new(changed(array), i, changed(val)) < 0)
+		made(NULL);
+}
+
+void json_unset_at(struct json *array, size_t i)
+{
+	json_array_remove(changed(array), i);
+}
+
 /* ---- a parsed value, written again ---- */
 
 static int add_text(const char *p, size_t n, void *arg)
@@ -272,4 +350,59 @@ void json_put(struct json_out *o, const struct json *v)
 		json_put_null(o);
 		break;
 	}
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	return span_cmp(*(const struct span *)a, *(const struct span *)b);
+}
+
+void json_put_sorted(struct json_out *o, const struct json *v)
+{
+	_cleanup_(freep) struct span *keys = xcalloc(json_len(v) + 1, sizeof(*keys));
+	const struct json *member;
+	size_t n = 0;
+
+	for (void *it = NULL; json_next(v, &it, &keys[n], &member);)
+		n++;
+	qsort(keys, n, sizeof(*keys), by_bytes);
+	json_begin(o, '{');
+	for (size_t i = 0; i < n; i++) {
+		json_key_span(o, keys[i]);
+		json_put(o, wrap(json_object_getn(value(v), (const char *)keys[i].p, keys[i].n)));
+	}
+	json_end(o, '}');
+}
+
+static bool is_among(struct span key, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (span_is(key, names[i]))
+			return true;
+	return false;
+}
+
+void json_put_ordered(struct json_out *o, const struct json *v, const char *const *names, size_t n,
+		      bool (*put)(struct json_out *o, struct span key, const struct json *v))
+{
+	const struct json *member;
+	struct span key;
+
+	json_begin(o, '{');
+	for (size_t i = 0; i < n; i++) {
+		member = json_get(v, names[i]);
+		if (!member)
+			continue;
+		json_key(o, names[i]);
+		if (!put || !put(o, span_str(names[i]), member))
+			json_put(o, member);
+	}
+	for (void *it = NULL; json_next(v, &it, &key, &member);) {
+		if (is_among(key, names, n))
+			continue;
+		json_key_span(o, key);
+		if (!put || !put(o, key, member))
+			json_put(o, member);
+	}
+	json_end(o, '}');
 }

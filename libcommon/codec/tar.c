@@ -112,6 +112,7 @@ static int end_blocks(struct tar *t)
 
 	if (r < 0)
 		return r;
+	t->end_seen = true;
 	if (r && tar_block_kind(t->block) != BLOCK_ZERO)
 		return tar_fail(t, E_FORMAT, "a lone block of zeros");
 	return drain(t);
@@ -371,6 +372,11 @@ int tar_next(struct tar *t, const struct tar_entry **entry)
 struct stream *tar_data(struct tar *t)
 {
 	return &t->data;
+}
+
+bool tar_has_end(const struct tar *t)
+{
+	return t->ended && t->end_seen;
 }
 
 uint64_t tar_data_offset(const struct tar *t)

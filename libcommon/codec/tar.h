@@ -60,6 +60,7 @@ struct tar {
 	struct err *err;
 	int failed;         /* sticky */
 	bool ended;
+	bool end_seen;      /* and there were end blocks */
 	uint64_t start;     /* src->offset of the archive's first byte */
 	uint64_t entries;
 	struct tar_entry entry;
