@@ -87,10 +87,10 @@
 #include "libcommon/runtime.h"
 
 struct pull {
-	const char *reference_arg, *output, *digestfile, *registries, *platform;
+	const char *reference_arg, *output, *registries, *platform;
 	const char *tag; /* of output, or NULL */
 	char *layout;	 /* its path */
-	int digest_fd, digest_dir;
+	struct digestfile digestfile;
 	struct reference reference;
 	struct credentials_options creds;
 	struct registry_options registry;
@@ -190,34 +190,6 @@ static int check_platform(void *arg, struct buf *raw, struct err *e)
 	return 0;
 }
 
-static int open_parent(const char *path)
-{
-	_cleanup_(freep) char *dir = xstrdup(path);
-
-	for (size_t n = strlen(dir); n > 1 && dir[n - 1] == '/'; n--)
-		dir[n - 1] = '\0';
-	char *slash = strrchr(dir, '/');
-	if (slash)
-		slash[slash == dir] = '\0';
-	return dir_open(AT_FDCWD, slash ? dir : ".");
-}
-
-/* A plain file is replaced; what a link or a device name stands for is written to. */
-static void open_digestfile(struct pull *p)
-{
-	struct stat st;
-
-	if (lstat(p->digestfile, &st) == 0 && !S_ISREG(st.st_mode)) {
-		p->digest_fd = open(p->digestfile, O_WRONLY | O_TRUNC | O_CLOEXEC);
-		if (p->digest_fd < 0)
-			die_err(quoted_str(p->digestfile), -errno, NULL);
-		return;
-	}
-	p->digest_dir = open_parent(p->digestfile);
-	if (p->digest_dir < 0)
-		die_err(quoted_str(p->digestfile), p->digest_dir, NULL);
-}
-
 static void parse_options(struct pull *p, int argc, char **argv)
 {
 	int opt;
@@ -227,8 +199,6 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		.registry = { .tls_verify = true, .retries = 5, .min_rate = 1024, .trace = trace },
 		.fetch = { .jobs = 4, .spool_max = MIB(256) },
 		.progress_fd = STDERR_FILENO,
-		.digest_fd = -1,
-		.digest_dir = -1,
 	};
 	platform_host(&p->selection.want);
 	/* clang-format off */
@@ -238,7 +208,7 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		case OPT_PLATFORM: p->selection.want = cli_platform(p->platform = optarg); break;
 		case OPT_ALL: p->selection.all_platforms = true; break;
 		case OPT_JOBS: p->fetch.jobs = (unsigned)cli_number("--jobs", optarg, 64); break;
-		case OPT_DIGESTFILE: p->digestfile = optarg; break;
+		case OPT_DIGESTFILE: p->digestfile.path = optarg; break;
 		case OPT_VERIFY: p->fetch.verify = true; break;
 		case OPT_SYNC: p->fetch.sync = true; break;
 		case OPT_PROGRESS: p->progress_mode = cli_progress_mode(optarg); break;
@@ -281,8 +251,7 @@ static void parse_options(struct pull *p, int argc, char **argv)
 			die(64, "--output: \"%s\" is no name for an image in a layout",
 			    quoted_str(p->tag));
 	}
-	if (p->digestfile)
-		open_digestfile(p);
+	cli_digestfile_open(&p->digestfile, p->digestfile.path);
 	if (!p->spool_given && !spool_dir_is_disk())
 		p->fetch.spool_max = 0;
 	p->registry.trace_requests = cli_debug;
@@ -319,15 +288,15 @@ static void close_door(struct pull *p, const struct layout *l)
 
 	if (credentials_have_helpers(p->registry.credentials))
 		return;
-	if (p->digest_dir >= 0)
-		dirs[j.write_below_n++] = p->digest_dir;
+	if (p->digestfile.dir >= 0)
+		dirs[j.write_below_n++] = p->digestfile.dir;
 	if (l) {
 		dirs[j.write_below_n++] = l->dirfd;
 	} else if (p->layout) {
 		/* a layout that is yet to be made needs the directory that it will be in */
 		parent = dir_open(AT_FDCWD, p->layout);
 		if (parent < 0)
-			parent = open_parent(p->layout);
+			parent = cli_open_parent(p->layout);
 		if (parent >= 0)
 			dirs[j.write_below_n++] = parent;
 	} else if (p->fetch.spool_max) {
@@ -391,23 +360,6 @@ static void summary(const struct pull *p, uint64_t began)
 	    num_human(bytes, size), (unsigned)(ms / 1000), (unsigned)(ms % 1000 / 100), there);
 }
 
-static void write_digestfile(struct pull *p)
-{
-	_cleanup_(buf_release) struct buf line = BUF_INIT;
-	const char *slash = strrchr(p->digestfile, '/');
-	char text[DIGEST_TEXT_MAX];
-	int r;
-
-	buf_addf(&line, "%s\n", digest_text(&p->sel.top->digest, text));
-	if (p->digest_fd >= 0)
-		r = fd_write_all(p->digest_fd, line.p, line.n);
-	else
-		r = file_replace(p->digest_dir, slash ? slash + 1 : p->digestfile, buf_span(&line),
-				 0644, false);
-	if (r < 0)
-		die_err(quoted_str(p->digestfile), r, NULL);
-}
-
 int pull_main(int argc, char **argv)
 {
 	uint64_t began = clock_ms();
@@ -438,8 +390,7 @@ int pull_main(int argc, char **argv)
 		write_stream(&p);
 	if (CFG_PROGRESS)
 		progress_stop(p.progress);
-	if (p.digestfile)
-		write_digestfile(&p);
+	cli_digestfile_digest(&p.digestfile, &p.sel.top->digest);
 	summary(&p, began);
 	registry_close(p.r);
 	credentials_close(p.registry.credentials);

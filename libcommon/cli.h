@@ -88,6 +88,10 @@ struct digestfile {
 };
 void cli_digestfile_open(struct digestfile *f, const char *path); /* dies */
 void cli_digestfile_write(struct digestfile *f, struct span text);
+void cli_digestfile_digest(struct digestfile *f, const struct digest *d); /* and a line feed */
+int cli_open_parent(const char *path); /* the directory that holds path: fd or -errno */
+
+void cli_stats(const struct blob_stats *s); /* --stats: one line of JSON on stderr */
 
 /* ---- IMAGE operand: "-" or NULL the standard input, a file that holds a stream, or a layout DIR, DIR:TAG, DIR@DIGEST -------- */
 void cli_image_open(const char *operand, const struct image_options *o, struct image **img);

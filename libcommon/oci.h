@@ -112,6 +112,41 @@ void config_release(struct config *c);
 int config_check(const struct config *c, const struct document *manifest, const struct platform *listed, struct err *e);
 struct digest chain_id_next(const struct digest *parent, const struct digest *diff_id); /* parent NULL: the first (config.md, "Layer ChainID") */
 
+/* ---- an image config, changed as the Dockerfile instruction of the same name would ----------------------------------------------- */
+enum config_member {
+	EDIT_ENV,         /* NAME=VALUE; unset: NAME */
+	EDIT_CMD,         /* JSON array of strings, else a command for the shell */
+	EDIT_ENTRYPOINT,  /* the same; takes away the Cmd that was not set by this edit */
+	EDIT_WORKDIR,     /* relative to the former */
+	EDIT_USER,
+	EDIT_LABEL,       /* NAME=VALUE; unset: NAME */
+	EDIT_EXPOSE,      /* PORT[-PORT][/PROTO] */
+	EDIT_VOLUME,      /* JSON array of strings, else one path */
+	EDIT_STOP_SIGNAL,
+	EDIT_HEALTHCHECK, /* [--interval=…] CMD …, or NONE */
+	EDIT_SHELL,       /* JSON array of strings */
+	EDIT_ONBUILD,     /* unset: all */
+	EDIT_AUTHOR,
+	EDIT_N,
+};
+struct config_edit;
+/* A copy of base's contents; base NULL: of an image for this platform, without layers. E_FORMAT where base is no object in a place that matters. */
+int config_edit_open(const struct config *base, const struct platform *platform, struct config_edit **c, struct err *e);
+void config_edit_close(struct config_edit *c);
+void config_edit_closep(struct config_edit **c);
+/* E_USAGE with a text that says what is wrong with value; E_FORMAT where the member that is there is of a wrong type. */
+int config_edit(struct config_edit *c, enum config_member m, const char *value, struct err *e);
+/* Takes a member away, or of a collection what value names; what is not there is no error. */
+int config_unset(struct config_edit *c, enum config_member m, const char *value, struct err *e);
+/* Would it say something else than at first? */
+bool config_edit_changed(const struct config_edit *c);
+/* The whole document, for what no instruction changes: created, rootfs, history. */
+struct json *config_edit_json(struct config_edit *c);
+/* Canonical: known members in the order of the specification, maps sorted, others behind them as they were. E_TOOBIG over DOC_CONFIG_MAX. */
+int config_edit_write(const struct config_edit *c, struct buf *out, struct err *e);
+/* RFC 3339, or seconds since 1970: as RFC 3339 in UTC. E_USAGE. malloc'd in *out. */
+int time_canonical(const char *s, char **out, struct err *e);
+
 /* ---- image layout (image-spec image-layout.md) ---------------------------------------------------------------------------------------- */
 struct layout {
 	int dirfd;      /* the layout's directory */
@@ -183,7 +218,94 @@ int image_writer_open(struct sink *out, const struct image_writer_options *o, st
  * over: then src may be NULL. */
 bool image_writer_has(const struct image_writer *w, const struct digest *d);
 int image_writer_blob(struct image_writer *w, const struct descriptor *d, struct stream *src, struct err *e);
+/* The same by who pushes the bytes of d into *out himself, and those that decide whether it is good last. */
+int image_writer_begin(struct image_writer *w, const struct descriptor *d, struct sink **out, struct err *e);
+int image_writer_end(struct image_writer *w, const struct descriptor *d, struct err *e);
 int image_writer_close(struct image_writer *w, bool complete, struct err *e); /* the end blocks only where complete */
+
+/* ---- image target: a stream or a layout that is being written ---------------------------------------------------------------- */
+/* What went through a process, for --stats. */
+struct blob_stats {
+	uint64_t read, hashed, inflated, compressed, spooled, sent;
+};
+struct image_target {
+	struct image_writer *writer;  /* either */
+	const struct layout *layout;  /* or */
+	bool sync;
+	struct blob_stats *stats;
+	/* the blob under way */
+	struct sink *sink;
+	int fd;
+};
+bool image_target_has(const struct image_target *t, const struct descriptor *d);
+/* One that it has not yet: who has begun pushes the bytes into *out, and ends with what came of that (0, or an error: then nothing stays). */
+int image_target_begin(struct image_target *t, const struct descriptor *d, struct sink **out, struct err *e);
+int image_target_end(struct image_target *t, const struct descriptor *d, int r, struct err *e);
+/* A whole blob from a verified stream. */
+int image_target_blob(struct image_target *t, const struct descriptor *d, struct stream *src, struct err *e);
+
+/* ---- layer file: a new layer, in a file or from a pipe ---------------------------------------------------------------------------- */
+struct layer_file {
+	int fd;              /* a regular file, or an unlinked one of ours */
+	uint64_t offset, size;
+	bool spooled;        /* ours: nobody else can change it */
+	bool measured;       /* the bytes have been read; else all this is only said */
+	struct digest digest, diff_id; /* sha256 */
+	enum compression compression;
+};
+struct layer_limits {
+	struct decompress_limits decompress;
+	struct tar_limits tar;
+	uint64_t spool_max;  /* bytes of one layer that comes through a pipe; 0: none */
+};
+/* Takes fd. What comes from a pipe is spooled and measured on the way, a file is measured unless said (NULL: nothing) tells what it is; then what is
+ * said is only compared with the file's size. A layer is a whole tar with its end: E_FORMAT, E_TRUNCATED, E_UNSUPPORTED. */
+int layer_file_open(int fd, const struct layer_file *said, const struct layer_limits *lim, struct layer_file *out, struct blob_stats *stats,
+		    struct err *e);
+void layer_file_close(struct layer_file *l);
+/* What mklayer --digestfile writes. */
+int layer_file_parse(struct span json, struct layer_file *out, struct err *e);
+/* Into a target, checked as it goes: digest, size, and what was only said, too. */
+int layer_file_write(const struct layer_file *l, const struct descriptor *d, const struct layer_limits *lim, struct image_target *t,
+		     struct err *e);
+
+/* ---- an image composed of a base, new layers and a config -------------------------------------------------------------------------- */
+enum image_format { IMAGE_FORMAT_KEEP, IMAGE_FORMAT_OCI, IMAGE_FORMAT_DOCKER };
+enum { IMAGE_LAYERS_MAX = 127 }; /* more cannot be mounted by engines */
+struct compose_options {
+	struct image *base;                /* NULL: from nothing */
+	struct image *old_base, *new_base; /* of base: the layers that go and those that come; or NULL */
+	struct config_edit *config;        /* of base's, or a new one; diff_ids, history and created are put in */
+	const struct layer_file *layers;   /* new ones, bottom first */
+	size_t layers_n;
+	const char *created;               /* RFC 3339, or NULL: left out */
+	bool created_given;                /* a change by itself */
+	const char *const *history;        /* created_by of each new layer, the last one for all that follow */
+	size_t history_n;
+	bool no_history;
+	const struct json *annotations;    /* of the manifest: an object of strings, null takes one away; or NULL */
+	bool base_annotations;             /* write where the base came from, if that is known */
+	enum image_format format;
+};
+struct composition {
+	struct document manifest;
+	struct buf config;
+	struct composed_layer {
+		struct descriptor d;
+		struct image *from;            /* or */
+		const struct layer_file *file;
+	} *layers;
+	size_t layers_n;
+	bool unchanged;                    /* byte for byte the base */
+	bool converted;                    /* the base has the other format */
+	bool history_dropped;              /* history was given, but the base has none */
+	size_t annotations_dropped;        /* docker's manifests have none */
+};
+int compose(const struct compose_options *o, struct composition *out, struct err *e);
+void composition_release(struct composition *c);
+/* The config and the layers, each once; images are read to their end. The documents are the caller's to write. */
+int compose_write(const struct compose_options *o, const struct composition *c, const struct layer_limits *lim, struct image_target *t,
+		  struct err *e);
 
 /* ---- layers applied to a tree (image-spec layer.md, "Applying Changesets") ------------------------------------------------------ */
 struct apply_options {

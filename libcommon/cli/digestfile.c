@@ -4,11 +4,14 @@
 
 #include "libcommon/cli.h"
 
-static int open_parent(const char *path)
+int cli_open_parent(const char *path)
 {
 	_cleanup_(freep) char *dir = xstrdup(path);
-	char *slash = strrchr(dir, '/');
+	char *slash;
 
+	for (size_t n = strlen(dir); n > 1 && dir[n - 1] == '/'; n--)
+		dir[n - 1] = '\0';
+	slash = strrchr(dir, '/');
 	/* "/name" is in "/". */
 	if (slash)
 		slash[slash == dir] = '\0';
@@ -26,7 +29,7 @@ void cli_digestfile_open(struct digestfile *f, const char *path)
 	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		r = f->fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	else
-		r = f->dir = open_parent(path);
+		r = f->dir = cli_open_parent(path);
 	if (r == -1)
 		r = -errno;
 	if (r < 0)
@@ -42,4 +45,13 @@ void cli_digestfile_write(struct digestfile *f, struct span text)
 			   : file_replace(f->dir, slash ? slash + 1 : f->path, text, 0644, false);
 	if (r < 0)
 		die_err(quoted_str(f->path), r, NULL);
+}
+
+void cli_digestfile_digest(struct digestfile *f, const struct digest *d)
+{
+	_cleanup_(buf_release) struct buf line = BUF_INIT;
+	char text[DIGEST_TEXT_MAX];
+
+	buf_addf(&line, "%s\n", digest_text(d, text));
+	cli_digestfile_write(f, buf_span(&line));
 }

@@ -18,6 +18,7 @@ struct image_writer {
 	struct sink *out;
 	struct digest *written;
 	size_t written_n, written_cap;
+	uint64_t blob_end; /* the offset at which the blob under way is whole */
 };
 
 static int out_failed(const struct image_writer *w, struct err *e)
@@ -242,6 +243,33 @@ int image_writer_open(struct sink *out, const struct image_writer_options *o,
 	return 0;
 }
 
+int image_writer_begin(struct image_writer *w, const struct descriptor *d, struct sink **out,
+		       struct err *e)
+{
+	char name[DIGEST_TEXT_MAX + 8];
+	int r = put_header(w, blob_name(&d->digest, name), TAR_FILE, d->size, e);
+
+	w->blob_end = w->out->offset + d->size;
+	*out = w->out;
+	return r;
+}
+
+int image_writer_end(struct image_writer *w, const struct descriptor *d, struct err *e)
+{
+	char text[DIGEST_TEXT_MAX];
+	int r = out_failed(w, e);
+
+	if (r == 0 && w->out->offset != w->blob_end)
+		r = err_set(e, w->out->offset < w->blob_end ? E_TRUNCATED : E_SIZE,
+			    "blob %s has not the size that its descriptor says",
+			    digest_text(&d->digest, text));
+	if (r == 0)
+		r = put_padding(w, d->size, e);
+	if (r == 0)
+		note(w, &d->digest);
+	return r;
+}
+
 /* The bytes go from the window of src straight into the sink. */
 static int copy(struct image_writer *w, const struct descriptor *d, struct stream *src,
 		struct err *e)
@@ -271,19 +299,15 @@ static int copy(struct image_writer *w, const struct descriptor *d, struct strea
 int image_writer_blob(struct image_writer *w, const struct descriptor *d, struct stream *src,
 		      struct err *e)
 {
-	char name[DIGEST_TEXT_MAX + 8];
+	struct sink *out;
 	int r;
 
 	if (image_writer_has(w, &d->digest))
 		return 0;
-	r = put_header(w, blob_name(&d->digest, name), TAR_FILE, d->size, e);
+	r = image_writer_begin(w, d, &out, e);
 	if (r == 0)
 		r = copy(w, d, src, e);
-	if (r == 0)
-		r = put_padding(w, d->size, e);
-	if (r == 0)
-		note(w, &d->digest);
-	return r;
+	return r < 0 ? r : image_writer_end(w, d, e);
 }
 
 int image_writer_close(struct image_writer *w, bool complete, struct err *e)
