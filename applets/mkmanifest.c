@@ -1,0 +1,589 @@
+/*
+ * mkmanifest - make an image of a base, layers and configuration
+ *
+ * config:
+ *   default y
+ *
+ * usage: mkmanifest [-b IMAGE] [--layer FILE]... [OPTION]...
+ *
+ * Writes an image to standard output as an image stream, or into an OCI image layout with -o: the
+ * layers of IMAGE as they are, those of the files on top of them, and the config of IMAGE with the
+ * changes that the options ask for. With --layer and without -b the image is made from nothing.
+ *
+ * IMAGE is an image stream in a file, an image layout (DIR, DIR:TAG, DIR@DIGEST), or - for an image
+ * stream on standard input, which is the default where neither -b nor --layer is given. A FILE is a
+ * layer: a tar, plain or compressed with gzip or zstd, and - is standard input, too. Only one thing
+ * can be read from there.
+ *
+ * What is checked: base layers pass untouched, against their digests, and are not inflated. New
+ * layers are read to their end and inflated once for their diff_ids. One from a pipe waits in an
+ * unlinked file.
+ *
+ * The new image has no name but the one that -t gives it; the name of IMAGE stays its own. Where
+ * IMAGE had a full name, the annotations org.opencontainers.image.base.name and .digest tell of it.
+ * An image that nothing changes keeps its digest.
+ *
+ * Changes of the config are made in the order given, as the Dockerfile instructions of these names
+ * make them.
+ *
+ * options:
+ *   -b, --base IMAGE            the image to begin with
+ *   --layer FILE                put this layer on top; may be given again for the next one
+ *   --layer-digestfile FILE     what mklayer said of the last --layer (--digestfile): it is not read
+ *                               before it is copied, and checked then
+ *   --platform OS/ARCH[/VARIANT]
+ *                               choose this platform of IMAGE; from nothing: the platform of the
+ *                               image (default: that of this machine)
+ *   --rebase OLD NEW            the lowest layers of IMAGE, which must be those of the image OLD, are
+ *                               replaced by those of the image NEW. History follows; the config stays
+ *                               that of IMAGE, so what it took over from OLD is not changed
+ *   --format oci|docker         media types (default: as IMAGE has them, else oci). docker's have
+ *                               neither annotations nor zstd
+ *   --created TIME              as 2024-05-06T07:08:09Z or seconds since 1970 (default:
+ *                               $SOURCE_DATE_EPOCH, else a changed image has none)
+ *   --history TEXT              the history says that TEXT made the new layer (default: ocibox
+ *                               mkmanifest); given again, the next one. Without a new layer a changed
+ *                               config gets an entry that stands for no layer
+ *   --unset-history             drop the history, which is optional
+ *   --annotation NAME=VALUE     annotate the manifest
+ *   --unset-annotation NAME     take an annotation away
+ *   --no-base-annotations       do not say what IMAGE was
+ *   -o, --output LAYOUT[:TAG]   write into an image layout, under TAG (default: that of -t)
+ *   -t, --tag NAME              full name of the image, for who reads the stream
+ *   --digestfile FILE           write the digest of the manifest
+ *   --sync                      with -o: make it last through a power failure
+ *   --stats                     tell how many bytes were read, hashed, inflated, spooled and sent
+ *
+ * changes of the config:
+ *   --env NAME=VALUE            set a variable
+ *   --cmd JSON|STRING           an array of strings, or a command for the shell
+ *   --entrypoint JSON|STRING    the same; a Cmd of IMAGE goes, unless --cmd is given, too
+ *   --shell JSON                the shell of the commands that follow (default: /bin/sh -c)
+ *   --workdir DIR               relative to the former one
+ *   --user USER[:GROUP]
+ *   --label NAME=VALUE
+ *   --expose PORT[-PORT][/PROTO]
+ *                               tcp, udp or sctp (default: tcp)
+ *   --volume JSON|PATH          an array of paths, or one
+ *   --stop-signal SIGNAL
+ *   --healthcheck "[OPTION]... CMD COMMAND"|NONE
+ *                               OPTIONs as --interval=30s, --timeout, --start-period,
+ *                               --start-interval, --retries=3
+ *   --onbuild INSTRUCTION       add a trigger
+ *   --author TEXT
+ *   --unset-env NAME            take away a variable
+ *   --unset-label NAME
+ *   --unset-expose PORT[-PORT][/PROTO]
+ *   --unset-volume PATH
+ *   --unset-cmd
+ *   --unset-entrypoint
+ *   --unset-shell
+ *   --unset-workdir
+ *   --unset-user
+ *   --unset-stop-signal
+ *   --unset-healthcheck
+ *   --unset-onbuild             all triggers
+ *   --unset-author
+ *
+ * limits:
+ *   --spool-max SIZE            most bytes that wait in TMPDIR (default: 64G)
+ *   --max-size SIZE             most bytes of a new layer when it is inflated (default: 1024G)
+ *
+ * environment:
+ *   SOURCE_DATE_EPOCH           see --created
+ *   TMPDIR                      where waits what comes through a pipe (default: /var/tmp)
+ *
+ * exit status:
+ *   0    all went well
+ *   64   usage
+ *   65   bad data, or a wrong digest
+ *   66   no such image or platform, or empty input
+ *   73   the layout cannot be created or has no room
+ *   74   reading or writing failed
+ *
+ * examples:
+ *   tar -c hello | mkmanifest --layer - --cmd '["/hello"]' -t hello:1 | podman load
+ *   pull debian:12 | mkmanifest --label build=7 | push reg.example/debian:7
+ *   mklayer work | mkmanifest -b base.tar --layer - -o images:app
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libcommon/cli.h"
+#include "libcommon/runtime.h"
+
+enum {
+	OPT_SET = CLI_OPT, /* + enum config_member */
+	OPT_UNSET = OPT_SET + EDIT_N,
+	OPT_LAYER = OPT_UNSET + EDIT_N,
+	OPT_LAYER_DIGESTFILE,
+	OPT_PLATFORM,
+	OPT_REBASE,
+	OPT_FORMAT,
+	OPT_CREATED,
+	OPT_HISTORY,
+	OPT_UNSET_HISTORY,
+	OPT_ANNOTATION,
+	OPT_UNSET_ANNOTATION,
+	OPT_NO_BASE_ANNOTATIONS,
+	OPT_DIGESTFILE,
+	OPT_SYNC,
+	OPT_STATS,
+	OPT_SPOOL_MAX,
+	OPT_MAX_SIZE,
+};
+
+static const struct option options[] = {
+	{ "base", required_argument, NULL, 'b' },
+	{ "layer", required_argument, NULL, OPT_LAYER },
+	{ "layer-digestfile", required_argument, NULL, OPT_LAYER_DIGESTFILE },
+	{ "platform", required_argument, NULL, OPT_PLATFORM },
+	{ "rebase", required_argument, NULL, OPT_REBASE },
+	{ "format", required_argument, NULL, OPT_FORMAT },
+	{ "created", required_argument, NULL, OPT_CREATED },
+	{ "history", required_argument, NULL, OPT_HISTORY },
+	{ "unset-history", no_argument, NULL, OPT_UNSET_HISTORY },
+	{ "annotation", required_argument, NULL, OPT_ANNOTATION },
+	{ "unset-annotation", required_argument, NULL, OPT_UNSET_ANNOTATION },
+	{ "no-base-annotations", no_argument, NULL, OPT_NO_BASE_ANNOTATIONS },
+	{ "output", required_argument, NULL, 'o' },
+	{ "tag", required_argument, NULL, 't' },
+	{ "digestfile", required_argument, NULL, OPT_DIGESTFILE },
+	{ "sync", no_argument, NULL, OPT_SYNC },
+	{ "stats", no_argument, NULL, OPT_STATS },
+	{ "spool-max", required_argument, NULL, OPT_SPOOL_MAX },
+	{ "max-size", required_argument, NULL, OPT_MAX_SIZE },
+	{ "env", required_argument, NULL, OPT_SET + EDIT_ENV },
+	{ "cmd", required_argument, NULL, OPT_SET + EDIT_CMD },
+	{ "entrypoint", required_argument, NULL, OPT_SET + EDIT_ENTRYPOINT },
+	{ "shell", required_argument, NULL, OPT_SET + EDIT_SHELL },
+	{ "workdir", required_argument, NULL, OPT_SET + EDIT_WORKDIR },
+	{ "user", required_argument, NULL, OPT_SET + EDIT_USER },
+	{ "label", required_argument, NULL, OPT_SET + EDIT_LABEL },
+	{ "expose", required_argument, NULL, OPT_SET + EDIT_EXPOSE },
+	{ "volume", required_argument, NULL, OPT_SET + EDIT_VOLUME },
+	{ "stop-signal", required_argument, NULL, OPT_SET + EDIT_STOP_SIGNAL },
+	{ "healthcheck", required_argument, NULL, OPT_SET + EDIT_HEALTHCHECK },
+	{ "onbuild", required_argument, NULL, OPT_SET + EDIT_ONBUILD },
+	{ "author", required_argument, NULL, OPT_SET + EDIT_AUTHOR },
+	{ "unset-env", required_argument, NULL, OPT_UNSET + EDIT_ENV },
+	{ "unset-label", required_argument, NULL, OPT_UNSET + EDIT_LABEL },
+	{ "unset-expose", required_argument, NULL, OPT_UNSET + EDIT_EXPOSE },
+	{ "unset-volume", required_argument, NULL, OPT_UNSET + EDIT_VOLUME },
+	{ "unset-cmd", no_argument, NULL, OPT_UNSET + EDIT_CMD },
+	{ "unset-entrypoint", no_argument, NULL, OPT_UNSET + EDIT_ENTRYPOINT },
+	{ "unset-shell", no_argument, NULL, OPT_UNSET + EDIT_SHELL },
+	{ "unset-workdir", no_argument, NULL, OPT_UNSET + EDIT_WORKDIR },
+	{ "unset-user", no_argument, NULL, OPT_UNSET + EDIT_USER },
+	{ "unset-stop-signal", no_argument, NULL, OPT_UNSET + EDIT_STOP_SIGNAL },
+	{ "unset-healthcheck", no_argument, NULL, OPT_UNSET + EDIT_HEALTHCHECK },
+	{ "unset-onbuild", no_argument, NULL, OPT_UNSET + EDIT_ONBUILD },
+	{ "unset-author", no_argument, NULL, OPT_UNSET + EDIT_AUTHOR },
+	CLI_COMMON_OPTIONS,
+};
+
+/* One --env or --unset-env and the like. */
+struct change {
+	int opt;
+	const char *value;
+};
+
+static struct compose_options how = { .base_annotations = true };
+static const char *base, *old_base, *new_base, *layout_path, *tag, *name;
+static struct strs layers, said, history;
+static struct change *changes;
+static size_t changes_n;
+static struct image_options image_options = { .verify = true };
+static struct layer_limits limits = {
+	.decompress = { .max_output = MIB(1024) << 10 },
+	.tar = { .max_entries = 20000000, .max_name = 4095 },
+	.spool_max = MIB(1024) << 6,
+};
+static struct digestfile digestfile;
+static bool tell_stats, sync_disk;
+static struct blob_stats stats;
+
+/* ---- options ---- */
+
+/* How messages call an input. */
+static const char *called(const char *input)
+{
+	return !strcmp(input, "-") ? "standard input" : input;
+}
+
+static const char *option_name(int opt)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		if (options[i].val == opt)
+			return options[i].name;
+	return "";
+}
+
+static void add_change(int opt, const char *value)
+{
+	changes = xrealloc(changes, (changes_n + 1) * sizeof(*changes));
+	changes[changes_n++] = (struct change){ opt, value };
+}
+
+static void apply_changes(struct config_edit *c, bool usage_only)
+{
+	for (size_t i = 0; i < changes_n; i++) {
+		const struct change *ch = &changes[i];
+		bool set = ch->opt < OPT_UNSET;
+		enum config_member m = (enum config_member)(ch->opt - (set ? OPT_SET : OPT_UNSET));
+		struct err e = { 0 };
+		int r = set ? config_edit(c, m, ch->value, &e) : config_unset(c, m, ch->value, &e);
+
+		if (r == E_USAGE)
+			die(64, "--%s: %s", option_name(ch->opt), e.text);
+		if (r < 0 && !usage_only)
+			die_err(base ? called(base) : NULL, r, &e);
+	}
+}
+
+/* NAME=VALUE, or a NAME that goes. */
+static void annotate(const char *text, bool set)
+{
+	static struct json *all;
+	struct span s = span_str(text);
+	size_t eq = span_find(s, '=');
+
+	if (!all)
+		how.annotations = all = json_new('{');
+	if (!utf8_valid(s) || !eq || !s.n || (eq < s.n) != set)
+		die(64, "--%sannotation: %s is no NAME%s", set ? "" : "unset-", quoted(s),
+		    set ? "=VALUE" : "");
+
+	_cleanup_(freep) char *key = xstrndup(text, eq);
+
+	if (set)
+		json_set(all, key, json_new_str(span_tail(s, eq + 1)));
+	else
+		json_set(all, key, json_new_null());
+}
+
+static void set_created(const char *option, const char *value)
+{
+	struct err e = { 0 };
+	char *text;
+	int r = time_canonical(value, &text, &e);
+
+	if (r < 0)
+		die(64, "%s: %s", option, e.text);
+	how.created = text;
+}
+
+static void set_output(const char *value)
+{
+	size_t colon = span_find(span_str(value), ':');
+
+	layout_path = xstrndup(value, colon);
+	tag = value[colon] ? value + colon + 1 : NULL;
+	if (tag && !layout_name_valid(span_str(tag)))
+		die(64, "--output: \"%s\" is no name for an image in a layout", quoted_str(tag));
+}
+
+static void set_name(const char *value)
+{
+	struct reference ref;
+	struct err e = { 0 };
+
+	if (reference_parse(value, &ref, &e) < 0)
+		die(64, "--tag: %s", e.text);
+	if (ref.has_digest)
+		die(64, "--tag: %s has a digest, which nobody can choose", quoted_str(value));
+	name = xasprintf("%s/%s:%s", ref.domain, ref.repository, ref.tag);
+	reference_release(&ref);
+}
+
+static void set_format(const char *value)
+{
+	if (!strcmp(value, "oci"))
+		how.format = IMAGE_FORMAT_OCI;
+	else if (!strcmp(value, "docker"))
+		how.format = IMAGE_FORMAT_DOCKER;
+	else
+		die(64, "--format: %s is neither oci nor docker", quoted_str(value));
+}
+
+static void set_layer_digestfile(const char *value)
+{
+	if (!layers.n)
+		die(64, "--layer-digestfile must follow the --layer that it tells of");
+	freep(&said.v[layers.n - 1]);
+	said.v[layers.n - 1] = xstrdup(value);
+}
+
+static void set_rebase(int argc, char **argv)
+{
+	if (optind == argc)
+		die(64, "--rebase needs two values, OLD and NEW (try --help)");
+	old_base = optarg;
+	new_base = argv[optind++];
+}
+
+static void option(int opt, int argc, char **argv)
+{
+	/* clang-format off */
+	switch (opt) {
+	case 'b': base = optarg; break;
+	case 'o': set_output(optarg); break;
+	case 't': set_name(optarg); break;
+	case OPT_LAYER: strs_add(&layers, optarg); strs_add(&said, ""); break;
+	case OPT_LAYER_DIGESTFILE: set_layer_digestfile(optarg); break;
+	case OPT_PLATFORM: image_options.want = cli_platform(optarg); break;
+	case OPT_REBASE: set_rebase(argc, argv); break;
+	case OPT_FORMAT: set_format(optarg); break;
+	case OPT_CREATED: set_created("--created", optarg); how.created_given = true; break;
+	case OPT_HISTORY: strs_add(&history, optarg); break;
+	case OPT_UNSET_HISTORY: how.no_history = true; break;
+	case OPT_ANNOTATION: annotate(optarg, true); break;
+	case OPT_UNSET_ANNOTATION: annotate(optarg, false); break;
+	case OPT_NO_BASE_ANNOTATIONS: how.base_annotations = false; break;
+	case OPT_DIGESTFILE: digestfile.path = optarg; break;
+	case OPT_SYNC: sync_disk = true; break;
+	case OPT_STATS: tell_stats = true; break;
+	case OPT_SPOOL_MAX:
+		/* 0 is the library's word for none */
+		limits.spool_max = image_options.spool_max = MAX(cli_size("--spool-max", optarg), UINT64_C(1));
+		break;
+	case OPT_MAX_SIZE: limits.decompress.max_output = MAX(cli_size("--max-size", optarg), UINT64_C(1)); break;
+	default: add_change(opt, optarg);
+	}
+	/* clang-format on */
+}
+
+/* Standard input is read where it was named, and once. */
+static void check_stdin(void)
+{
+	const char *const images[] = { base, old_base, new_base };
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(images); i++)
+		n += images[i] && !strcmp(images[i], "-");
+	for (size_t i = 0; i < layers.n; i++)
+		n += !strcmp(layers.v[i], "-");
+	if (n > 1)
+		die(64, "standard input can be read only once (- stands for it)");
+}
+
+static void parse_options(int argc, char **argv)
+{
+	_cleanup_(config_edit_closep) struct config_edit *dry = NULL;
+	const char *epoch = getenv("SOURCE_DATE_EPOCH");
+
+	for (int opt; (opt = cli_getopt(argc, argv, "+b:o:t:", options)) != -1;)
+		option(opt, argc, argv);
+	if (optind < argc)
+		die(64, "unexpected operand %s (try --help)", quoted_str(argv[optind]));
+	if (!base && !layers.n)
+		base = "-";
+	if (!base && old_base)
+		die(64, "--rebase needs an image to change: -b");
+	check_stdin();
+	if (!how.created && epoch && *epoch)
+		set_created("SOURCE_DATE_EPOCH", epoch);
+	if (history.n > MAX(layers.n, (size_t)1))
+		die(64, "--history: %zu texts for %zu new layers", history.n, layers.n);
+	for (size_t i = 0; i < history.n; i++)
+		if (!utf8_valid(span_str(history.v[i])))
+			die(64, "--history: %s is no UTF-8", quoted_str(history.v[i]));
+	how.history = (const char *const *)history.v;
+	how.history_n = history.n;
+	/* what is wrong in itself is told before anything is read */
+	config_edit_open(NULL, &(struct platform){ .os = "linux" }, &dry, NULL);
+	apply_changes(dry, true);
+}
+
+/* ---- what goes in ---- */
+
+/* From nothing: what any processor of this architecture runs, not what this very one could. */
+static struct platform platform_of_nothing(void)
+{
+	struct platform p = image_options.want;
+
+	if (p.os[0])
+		return p;
+	platform_host(&p);
+	if (strcmp(p.arch, "arm"))
+		p.variant[0] = '\0';
+	else if (p.variant[1] > '7')
+		p.variant[1] = '7';
+	return p;
+}
+
+static void open_images(void)
+{
+	struct platform p = platform_of_nothing();
+	struct err e = { 0 };
+
+	if (base)
+		cli_image_open(base, &image_options, &how.base);
+	if (how.base && !image_config(how.base))
+		die(65, "%s: it is an artifact, not a container image", called(base));
+	if (how.base)
+		image_options.want = image_config(how.base)->platform;
+	if (old_base)
+		cli_image_open(old_base, &image_options, &how.old_base);
+	if (new_base)
+		cli_image_open(new_base, &image_options, &how.new_base);
+	int r = config_edit_open(how.base ? image_config(how.base) : NULL, &p, &how.config, &e);
+	if (r < 0)
+		die_err(base ? called(base) : NULL, r, &e);
+	apply_changes(how.config, false);
+}
+
+static struct layer_file read_said(const char *path)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct layer_file l;
+	struct err e = { 0 };
+	int r = file_read(AT_FDCWD, path, true, KIB(64), &b);
+
+	if (r == 0)
+		r = layer_file_parse(buf_span(&b), &l, &e);
+	if (r < 0)
+		die_err(path, r, &e);
+	return l;
+}
+
+static void open_layers(void)
+{
+	struct layer_file *all = xcalloc(layers.n + 1, sizeof(*all)), tells;
+
+	for (size_t i = 0; i < layers.n; i++) {
+		const char *path = layers.v[i], *file = said.v[i];
+		bool in = !strcmp(path, "-");
+		struct err e = { 0 };
+		int fd = in ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+			    : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+		if (fd < 0)
+			die_err(path, -errno, NULL);
+		if (isatty(fd))
+			die(64, "refusing to read a layer from a terminal");
+		if (*file)
+			tells = read_said(file);
+		int r = layer_file_open(fd, *file ? &tells : NULL, &limits, &all[i], &stats, &e);
+		if (r < 0)
+			die_err(called(path), r, &e);
+	}
+	how.layers = all;
+	how.layers_n = layers.n;
+}
+
+/* ---- what comes out ---- */
+
+static void write_stream(const struct composition *c)
+{
+	_cleanup_(sink_closep) struct sink *out = sink_from_fd(STDOUT_FILENO, false);
+	const struct document *docs = &c->manifest;
+	const struct image_writer_options o = {
+		.ref_name = name, .docs = &docs, .docs_n = 1, .manifest = docs
+	};
+	struct image_target t = { .stats = &stats };
+	struct err e = { 0 };
+	int r = image_writer_open(out, &o, &t.writer, &e);
+
+	if (r == 0)
+		r = compose_write(&how, c, &limits, &t, &e);
+	if (r == 0)
+		r = image_writer_close(t.writer, true, &e);
+	if (r < 0)
+		die_err(NULL, r, &e);
+}
+
+/* The manifest after its blobs, the name last. */
+static void write_layout(const struct composition *c)
+{
+	const struct document *m = &c->manifest;
+	const struct descriptor d = { .media_type = m->media_type,
+				      .digest = m->digest,
+				      .size = m->raw.n };
+	struct layout l;
+	struct image_target t = { .layout = &l, .sync = sync_disk, .stats = &stats };
+	struct err e = { 0 };
+	int r = layout_open(layout_path, true, &l, &e);
+
+	if (r < 0)
+		die_err(layout_path, r, &e);
+	layout_clean(&l);
+	if (!tag && name)
+		tag = strrchr(name, ':') + 1;
+	r = compose_write(&how, c, &limits, &t, &e);
+	if (r == 0)
+		r = layout_write_blob(&l, &m->digest, buf_span(&m->raw), sync_disk, &e);
+	if (r == 0)
+		r = layout_set_tag(&l, tag, &d, sync_disk, &e);
+	if (r < 0)
+		die_err(NULL, r, &e);
+	layout_close(&l);
+}
+
+/* Writes only where something is to be written. */
+static void close_door(void)
+{
+	int dirs[3];
+	struct jail_options j = { .write_below = dirs };
+	int fd = spool_dir();
+
+	if (fd >= 0)
+		dirs[j.write_below_n++] = fd;
+	if (digestfile.dir >= 0)
+		dirs[j.write_below_n++] = digestfile.dir;
+	fd = layout_path ? dir_open(AT_FDCWD, layout_path) : -1;
+	/* a layout that is yet to be made needs the directory that it will be in */
+	if (layout_path && fd < 0)
+		fd = cli_open_parent(layout_path);
+	if (fd >= 0)
+		dirs[j.write_below_n++] = fd;
+	int r = jail(&j);
+	if (r < 0)
+		die_err("the jail", r, NULL);
+}
+
+static void tell(const struct composition *c)
+{
+	char was[DIGEST_TEXT_MAX], is[DIGEST_TEXT_MAX];
+
+	digest_text(&c->manifest.digest, is);
+	if (c->annotations_dropped)
+		warn("%zu annotation%s left out: docker's manifests have none",
+		     c->annotations_dropped, c->annotations_dropped == 1 ? "" : "s");
+	if (c->history_dropped)
+		warn("--history: left out, as the image has layers below of which no history tells");
+	if (c->converted)
+		say("the base was in the other format: what was %s is now %s",
+		    digest_text(&image_manifest(how.base)->digest, was), is);
+	say("%s %zu layer%s%s", is, c->layers_n, c->layers_n == 1 ? "" : "s",
+	    c->unchanged ? ", unchanged" : "");
+}
+
+int mkmanifest_main(int argc, char **argv)
+{
+	struct composition c;
+	struct err e = { 0 };
+
+	parse_options(argc, argv);
+	if (!layout_path)
+		cli_need_stdout_not_tty();
+	cli_digestfile_open(&digestfile, digestfile.path);
+	close_door();
+	open_images();
+	open_layers();
+	int r = compose(&how, &c, &e);
+	if (r < 0)
+		die_err(NULL, r, &e);
+	if (layout_path)
+		write_layout(&c);
+	else
+		write_stream(&c);
+	cli_digestfile_digest(&digestfile, &c.manifest.digest);
+	tell(&c);
+	if (tell_stats)
+		cli_stats(&stats);
+	return 0;
+}

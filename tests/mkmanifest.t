@@ -1,0 +1,325 @@
+#!/bin/sh
+# mkmanifest: images of bases, layers and configuration. skopeo, umoci, podman and the schemas judge.
+. "${0%/*}/lib.sh"
+need python3 jq skopeo umoci
+need_applet mkmanifest
+cached tiny "$tools/mkimage" tiny || skip_all "no image"
+tiny=$cached
+cached multi "$tools/mkimage" multi || skip_all "no image"
+multi=$cached
+HOME=$T/h
+export HOME
+mkdir "$HOME"
+cd "$T" || exit 1
+
+# ---- what the tests share ----
+sk() { skopeo --insecure-policy "$@"; }
+sha() { sha256sum | sed 's/ .*//; s/^/sha256:/'; }
+# of an image stream: a document, and its parts
+blob() { tar -xOf "$1" "blobs/sha256/${2#sha256:}"; }
+top_of() { tar -xOf "$1" index.json | jq -r '.manifests[0].digest'; }
+manifest() { blob "$1" "$(top_of "$1")"; }
+config() { blob "$1" "$(manifest "$1" | jq -r .config.digest)"; }
+# jqc FILE FILTER: of the config of a stream
+jqc() { config "$1" | jq -c "$2"; }
+jqm() { manifest "$1" | jq -c "$2"; }
+# mk NAME OPTION...: the stream $T/NAME.tar
+mk() {
+	_out=$1
+	shift
+	run sh -c 'o=$1; shift; exec mkmanifest -q "$@" >"$o"' sh "$T/$_out.tar" "$@"
+}
+schema=$top/../shared/schema/validate.py
+# no file of the tree says how: the schemas lie beside it, their modules in another folder there
+validate() {
+	if [ ! -f "$schema" ]; then
+		skip "no schemas beside the source tree"
+		return
+	fi
+	_n1=$1
+	shift
+	ok "$_n1" env PYTHONPATH="$top/../shared/dockerfiles/lib" /usr/bin/python3 "$schema" "$@"
+}
+# our own: digests, sizes, counts, what the specification says must be there
+cat >"$T/check.py" <<'END'
+import gzip, hashlib, json, re, subprocess, sys, tarfile
+for name in sys.argv[1:]:
+    t = tarfile.open(name)
+    names = t.getnames()
+    get = lambda n: t.extractfile(n).read()
+    assert len(set(names)) == len(names), "a member twice"
+    assert json.loads(get("oci-layout")) == {"imageLayoutVersion": "1.0.0"}
+    seen = set()
+    def blob(d):
+        assert re.fullmatch("sha256:[0-9a-f]{64}", d["digest"]), d
+        b = get("blobs/sha256/" + d["digest"][7:])
+        assert len(b) == d["size"] and hashlib.sha256(b).hexdigest() == d["digest"][7:], d
+        seen.add(d["digest"][7:])
+        return b
+    idx = json.loads(get("index.json"))
+    m = json.loads(blob(idx["manifests"][0]))
+    assert m["schemaVersion"] == 2 and m["mediaType"] == idx["manifests"][0]["mediaType"]
+    c = json.loads(blob(m["config"]))
+    for k in "architecture", "os", "rootfs":
+        assert k in c, k
+    ids = c["rootfs"]["diff_ids"]
+    assert len(ids) == len(m["layers"]), "counts"
+    for d, i in zip(m["layers"], ids):
+        b = blob(d)
+        if d["mediaType"].endswith("gzip"):
+            b = gzip.decompress(b)
+        elif d["mediaType"].endswith("zstd"):
+            b = subprocess.run(["zstd", "-dc"], input=b, stdout=subprocess.PIPE, check=True).stdout
+        assert hashlib.sha256(b).hexdigest() == i[7:], "diff_id"
+    h = c.get("history")
+    assert not h or sum(1 for e in h if not e.get("empty_layer")) == len(ids), "history"
+    assert seen == {n.split("/")[2] for n in names if n.count("/") == 2}, "a blob that nobody names"
+    canonical = lambda o: json.dumps(o, separators=(",", ":"), ensure_ascii=False).encode()
+    for d in idx["manifests"][0], m["config"]:
+        b = get("blobs/sha256/" + d["digest"][7:])
+        assert canonical(json.loads(b)) == b, "white space"
+END
+check() {
+	_n1=$1
+	shift
+	ok "$_n1" python3 "$T/check.py" "$@"
+}
+
+# ---- layers, by GNU tar and gzip ----
+mkdir t1 t2
+echo one >t1/one
+echo two >t2/two
+for i in 1 2; do
+	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=ustar -C t$i -cf l$i.tar .
+	gzip -nk l$i.tar
+	zstd -q l$i.tar
+done
+d1=$(sha <l1.tar) d2=$(sha <l2.tar) z1=$(sha <l1.tar.gz)
+
+# ---- from nothing ----
+mk one --layer l1.tar.gz --platform linux/amd64 --cmd '["/one"]'
+rc_is 0 "a layer and a command"
+check "digests, sizes and counts agree" one.tar
+is "$(tar -tf one.tar | head -n 6 | tr '\n' ' ')" \
+	"oci-layout index.json manifest.json blobs/ blobs/sha256/ blobs/sha256/$(top_of one.tar | cut -d: -f2) " "in streaming order"
+is "$(jqc one.tar .rootfs.diff_ids)" "[\"$d1\"]" "diff_id is the digest of what was inflated"
+is "$(jqm one.tar '.layers[0]|[.mediaType,.digest]')" "[\"application/vnd.oci.image.layer.v1.tar+gzip\",\"$z1\"]" "the layer goes as it is"
+is "$(config one.tar)" "{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Cmd\":[\"/one\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"$d1\"]},\"history\":[{\"created_by\":\"ocibox mkmanifest\"}]}" \
+	"canonical JSON"
+run mkmanifest --platform linux/amd64 --cmd '["/one"]' --layer l1.tar -o lay:plain
+rc_is 0 "a plain tar, into a layout"
+is "$(sha <"lay/blobs/sha256/$(jq -r '.manifests[0].digest' lay/index.json | cut -d: -f2)")" \
+	"sha256:74945ded37c2c8c5c3a834f780a5790d5f1ce0bda96151fa56b387bede6523ae" "its digest is the golden one"
+run sh -c 'mkmanifest --layer - --platform linux/arm64 -o lay:zst <l1.tar.zst'
+rc_is 0 "zstd, redirected"
+run sh -c 'cat l1.tar.gz | mkmanifest --layer - --layer l2.tar -o lay:two --created 5'
+rc_is 0 "two layers, one from a pipe"
+is "$(umoci ls --layout lay | sort | tr '\n' ' ')" "plain two zst " "umoci lists them"
+is "$(sk inspect oci:lay:zst | jq -r '.Architecture, (.Layers|length)' | tr '\n' ' ')" "arm64 1 " "skopeo reads one"
+ok "umoci reads one" umoci stat --image lay:two
+is "$(find lay -name '.*')" "" "nothing else is left in the layout"
+run umoci raw unpack --rootless --image lay:two u
+is "$(cat u/one u/two)" "one
+two" "umoci unpacks the two layers"
+validate "the schemas are kept" lay one.tar
+mk host --layer l1.tar
+case $(uname -m) in x86_64) a='["amd64",null]' ;; aarch64) a='["arm64",null]' ;; *) a='' ;; esac
+if [ "$a" ]; then is "$(jqc host.tar '[.architecture,.variant]')" "$a" "the platform of this machine, of no special processor"; else skip "unknown machine"; fi
+
+# ---- standard input ----
+run sh -c 'mkmanifest --layer - -b - <one.tar'
+rc_is 64 "standard input can be read once"
+run sh -c 'mkmanifest --layer - --layer - <l1.tar'
+rc_is 64 "also where two layers want it"
+run sh -c 'mkmanifest --layer l1.tar --label a=b >x.tar <&-'
+rc_is 0 "it is not read unasked: it may be closed"
+run sh -c '(printf rest; cat one.tar) | (mkmanifest -q --layer l1.tar >/dev/null; head -c 4)'
+is "$out" "rest" "nor is it looked into"
+run sh -c 'mkmanifest --label a=b </dev/null'
+rc_is 66 "empty input"
+like "$err" 'standard input is empty \(did the command before the pipe fail\?\)' "is explained"
+run sh -c 'mkmanifest --layer - </dev/null'
+rc_is 66 "an empty layer, too"
+run sh -c 'mkmanifest --layer l1.tar | cat >/dev/null; mkmanifest operand'
+rc_is 64 "no operands"
+
+# ---- on top of a base ----
+run sh -c 'mkmanifest <one.tar >same.tar'
+rc_is 0 "nothing changes"
+ok "the same stream comes out" cmp one.tar same.tar
+run sh -c 'mkmanifest -q --label a=b <one.tar >label.tar'
+rc_is 0 "a label on what comes from a pipe"
+check "which is whole" label.tar
+is "$(jqc label.tar '[.config,.history]')" '[{"Cmd":["/one"],"Labels":{"a":"b"}},[{"created_by":"ocibox mkmanifest"},{"created_by":"ocibox mkmanifest","empty_layer":true}]]' \
+	"and its history tells of a step without a layer"
+mk lab2 -b label.tar --label a=b
+ok "a change that says the same is none" cmp label.tar lab2.tar
+mk ann -b one.tar --annotation x=y --annotation a=ü
+is "$(jqm ann.tar '[.config.digest,.annotations]')" "[$(jqm one.tar .config.digest),{\"a\":\"ü\",\"x\":\"y\"}]" "annotations leave the config as it is"
+mk ann2 -b ann.tar --unset-annotation x --unset-annotation nothing
+is "$(jqm ann2.tar .annotations)" '{"a":"ü"}' "one is taken away"
+mk up -b "$tiny:latest" --layer l1.tar.gz --layer l2.tar.zst --env TINY=2 --history "first" --history second
+rc_is 0 "two layers on top of a base"
+check "whole" up.tar
+tm=$(jq -r '.manifests[0].digest' "$tiny/index.json" | cut -d: -f2)
+is "$(jqm up.tar '.layers[:2]')" "$(jq -c .layers "$tiny/blobs/sha256/$tm")" "the base's descriptors are as they were"
+is "$(jqm up.tar '[.layers[2:][].mediaType]')" '["application/vnd.oci.image.layer.v1.tar+gzip","application/vnd.oci.image.layer.v1.tar+zstd"]' \
+	"media types by magic"
+is "$(jqc up.tar '[.history[].created_by]')" '["layer 0","layer 1","first","second"]' "texts for the history"
+is "$(jqc up.tar '[.created,.config.Env[1]]')" '[null,"TINY=2"]' "no time but what is said; the variable is replaced in its place"
+for l in $(jq -r '.layers[].digest' "$tiny/blobs/sha256/$tm"); do
+	is "$(blob up.tar "$l" | sha)" "$l" "a base layer, byte for byte"
+done
+sk copy -q "oci:$tiny:latest" oci-archive:tiny.tar
+run sh -c 'cat tiny.tar | mkmanifest -q --layer l1.tar.gz --layer l2.tar.zst --env TINY=2 --history first --history second -b - >up2.tar'
+ok "the same from a pipe" cmp up.tar up2.tar
+run mkmanifest -b "$tiny:latest" --layer l1.tar.gz --stats -o lay:stats
+like "$err" 'stats: \{"read":[0-9]+,"hashed":[0-9]+,"inflated":10240,"compressed":0,"spooled":0,"sent":[0-9]+\}' "only the new layer is inflated"
+mk dup -b one.tar --layer l1.tar.gz --layer l1.tar.gz
+rc_is 0 "the same layer three times"
+check "is in the stream once" dup.tar
+run sh -c 'cat dup.tar | mkmanifest -q --label x=y >dup2.tar'
+rc_is 0 "and passes through a pipe"
+check "as it should" dup2.tar
+
+# ---- names, and where the base came from (T73) ----
+mk named -b one.tar -t example.org/a/b:3 --label n=1
+is "$(tar -xOf named.tar index.json | jq -c '.manifests[0].annotations')" \
+	'{"io.containerd.image.name":"example.org/a/b:3","org.opencontainers.image.ref.name":"example.org/a/b:3"}' "the name of -t"
+mk from -b named.tar --label n=2
+is "$(tar -xOf from.tar index.json | jq -c '.manifests[0].annotations')" null "T73 the base's name stays its own"
+is "$(jqm from.tar .annotations)" "{\"org.opencontainers.image.base.digest\":\"$(top_of named.tar)\",\"org.opencontainers.image.base.name\":\"example.org/a/b:3\"}" \
+	"where it came from is told"
+mk from2 -b named.tar --label n=2 --no-base-annotations
+is "$(jqm from2.tar .annotations)" null "unless that is not wanted"
+mk from3 -b named.tar --annotation org.opencontainers.image.base.name=mine
+is "$(jqm from3.tar .annotations)" '{"org.opencontainers.image.base.name":"mine"}' "or said otherwise"
+run mkmanifest -b one.tar -t example.org/x:tagged -o named
+is "$(umoci ls --layout named)" tagged "a layout takes the tag of -t"
+for n in 'UPPER' 'a@sha256:24a51b8e8a1b1e3f0e5f0f5e1d9f3a2b24a51b8e8a1b1e3f0e5f0f5e1d9f3a2b' ''; do
+	run mkmanifest --layer l1.tar -t "$n"
+	rc_is 64 "no name: '$n'"
+done
+
+# ---- platforms (T75) ----
+mk arm -b "$multi:latest" --platform linux/arm/v6 --label a=b
+is "$(jqc arm.tar '[.architecture,.variant]')" '["arm","v6"]' "T75 one platform of an index"
+run mkmanifest -b "$multi:latest" --platform linux/loong64 -o lay:none
+rc_is 66 "T75 a platform that is not there"
+mk nested -b "$multi:nested" --platform linux/mips64le --label a=b
+rc_is 0 "in a nested index"
+
+# ---- wrong layers ----
+bad() {
+	_rc=$1 _like=$2 _name=$3
+	shift 3
+	rm -rf bad
+	run sh -c 'exec mkmanifest "$@" >bad.tar' sh "$@"
+	rc_is "$_rc" "$_name"
+	like "$err" "$_like" "and why"
+	nok "no whole archive is left" tar -tf bad.tar
+	run mkmanifest "$@" -o bad:x
+	rc_is "$_rc" "into a layout, too"
+	is "$(jq -c .manifests bad/index.json 2>/dev/null || echo '[]')" "[]" "and no tag is left"
+}
+head -c 1100 l1.tar >cut.tar
+gzip -nc cut.tar >cut.tar.gz
+head -c 100 l1.tar.gz >short.gz
+(cat l1.tar.gz && echo garbage) >behind.gz
+bad 65 'cut off|no end' "a tar that was cut off" --layer cut.tar
+# a writer of independent members that was killed leaves a whole gzip file
+bad 65 'cut off|no end' "in a whole gzip" --layer cut.tar.gz
+head -c 1536 l1.tar >entries.tar
+bad 65 'no end' "cut between two entries" --layer entries.tar
+bad 65 '' "a gzip that was cut off" --layer short.gz
+bad 65 '' "T76 with garbage behind it" --layer behind.gz
+echo 'no tar at all, but a text' >text
+bad 65 'tar' "no tar" --layer text
+printf 'BZh91AY' >l.bz2
+bad 65 'bzip2' "bzip2" --layer l.bz2
+bad 66 'nosuch' "no such file" --layer nosuch
+bad 64 'directory' "a directory" --layer t1
+bad 65 'inflated|decompressed' "T81 more than --max-size" --layer l1.tar.gz --max-size 4k
+run sh -c 'cat l1.tar | mkmanifest --layer - --spool-max 4k >bad.tar'
+rc_is 65 "more than --spool-max through a pipe"
+like "$err" 'spool-max' "and what to do"
+
+# ---- what mklayer says of a layer ----
+said() {
+	jq -nc --arg d "$1" --arg i "$2" --argjson s "$3" --arg m "$4" '{mediaType: $m, digest: $d, size: $s, diffID: $i}' >said
+}
+gz=application/vnd.oci.image.layer.v1.tar+gzip
+n1=$(wc -c <l1.tar.gz)
+said "$z1" "$d1" "$n1" $gz
+mk said --platform linux/amd64 --cmd '["/one"]' --layer l1.tar.gz --layer-digestfile said
+rc_is 0 "a layer that was measured when it was made"
+ok "the same image" cmp one.tar said.tar
+run sh -c 'cat l1.tar.gz | mkmanifest -q --platform linux/amd64 --cmd "[\"/one\"]" --layer - --layer-digestfile said >said2.tar'
+ok "from a pipe, too" cmp one.tar said2.tar
+said "$z1" "$d2" "$n1" $gz
+bad 65 'diff_id' "T76 a wrong diff_id" --layer l1.tar.gz --layer-digestfile said
+run sh -c 'cat l1.tar.gz | mkmanifest --layer - --layer-digestfile said >bad.tar'
+rc_is 65 "T76 from a pipe"
+said "$d1" "$d1" "$n1" $gz
+bad 65 'digest' "T76 a wrong digest" --layer l1.tar.gz --layer-digestfile said
+said "$z1" "$d1" 7 $gz
+bad 65 'bytes' "T72 a wrong size" --layer l1.tar.gz --layer-digestfile said
+said "$z1" "$d1" "$n1" application/vnd.oci.image.layer.v1.tar
+bad 65 'compressed' "T76 a wrong media type" --layer l1.tar.gz --layer-digestfile said
+echo '{"digest":"sha256:../../x","diffID":"","size":1,"mediaType":"x"}' >said
+bad 65 'digest' "T68 no digest at all" --layer l1.tar.gz --layer-digestfile said
+run mkmanifest --layer-digestfile said --layer l1.tar
+rc_is 64 "it follows its layer"
+
+# ---- wrong bases ----
+cp -r "$tiny" wrong
+chmod -R u+w wrong
+l=$(jq -r '.layers[1].digest' "wrong/blobs/sha256/$tm" | cut -d: -f2)
+printf X | dd of="wrong/blobs/sha256/$l" bs=1 seek=40 conv=notrunc 2>/dev/null
+bad 65 'digest' "a base layer that is not what its digest says" -b wrong:latest --label a=b
+dd if=one.tar of=half.tar bs=512 count=12 2>/dev/null
+bad 66 'has no blob' "a stream that ends early" -b half.tar --label a=b
+cat >mkwrong.py <<'END'
+import sys
+sys.path.insert(0, sys.argv[1])
+from ocilib import *
+l = Layout("odd")
+a = l.layer(Tar().file("x").done())
+h = [{"created_by": "x"}, {"created_by": "e", "empty_layer": True}]
+def image(tag, history, n=1, config=None):
+    c = {"architecture": "amd64", "os": "linux", "config": config, "rootfs": {"type": "layers", "diff_ids": [a[1]] * n}, "zzz": {"kept": [1, 2.5, None]}, "history": history}
+    l.tag(l.manifest([a] * n, config_bytes=dumps(c), extra={"annotations": {"k": "v"}, "other": [1]}), tag)
+image("more", h + h)
+image("none", [])
+image("null", None, config={"Env": None, "Labels": None, "Volumes": None, "Cmd": None})
+image("good", h)
+image("many", [], 126)
+image("wrongtype", h, config={"Env": "A=b"})
+image("wrongconfig", h, config="x")
+image("wronghistory", "x")
+image("wrongentry", [1])
+l.tag(l.manifest([a], config_bytes=b"{}", extra={"config": dict({"mediaType": "application/vnd.example+json"}, **l.put(b"{}"))}), "artifact")
+END
+python3 mkwrong.py "$tools"
+bad 65 'artifact' "T71 an artifact" -b odd:artifact --label a=b
+bad 65 'history of the base tells of 2 layers, but it has 1' "a history that disagrees" -b odd:more --label a=b
+mk nohist -b odd:more --label a=b --unset-history
+is "$(jqc nohist.tar .history)" null "which can be dropped"
+mk none -b odd:none --layer l1.tar
+is "$(jqc none.tar '.history')" null "no history below, none above"
+run sh -c 'mkmanifest -b odd:none --layer l1.tar --history x >none.tar'
+like "$err" 'warning: --history' "which is told where one was wanted"
+mk null -b odd:null --env A=b --label a=b --volume /v
+is "$(jqc null.tar .config)" '{"Env":["A=b"],"Cmd":null,"Volumes":{"/v":{}},"Labels":{"a":"b"}}' "null is as good as nothing"
+mk keep -b odd:good --label a=b
+is "$(jqc keep.tar .zzz)$(jqm keep.tar '[.annotations,.other]')" '{"kept":[1,2.5,null]}[{"k":"v"},[1]]' "members that we do not know are kept"
+bad 65 'Env of the image config is no array' "an Env that is none" -b odd:wrongtype --env a=b
+bad 65 'config' "a config that is none" -b odd:wrongconfig --env a=b
+bad 65 'history' "a history that is none" -b odd:wronghistory --label a=b
+bad 65 'history' "an entry that is none" -b odd:wrongentry --label a=b
+bad 65 '128 layers.*127' "T80 too many layers" -b odd:many --layer l1.tar --layer l2.tar
+mk most -b odd:many --layer l1.tar
+rc_is 0 "as many as can be mounted"
+
+cd / || exit 1
+done_testing
