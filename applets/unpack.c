@@ -288,6 +288,7 @@ static void unpack_tree(void)
 {
 	struct staging s;
 	struct err e = { 0 };
+	guard_hold();
 	int r = staging_open(dir, &s, &e);
 	if (r < 0)
 		die_err(NULL, r, &e);

@@ -198,6 +198,8 @@ void staging_close(struct staging *s);
  * Forks. 1 in the child, which is killed when the parent dies. In the parent 0, when the child has ended: *status is its wait status, and *signo the
  * signal (HUP, INT, QUIT, TERM) that asked to end, on which the child was killed, or 0. -errno. Before the first thread. */
 int guard_fork(int *status, int *signo);
+/* Signals that ask to end wait for guard_fork: what is made before it is cleaned up, too. */
+void guard_hold(void);
 
 /* ---- spool: unlinked files under TMPDIR (else /var/tmp, /tmp) that hold what comes too early ------------------------------- */
 /* True where the directory exists and is no memory file system. */

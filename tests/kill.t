@@ -82,6 +82,21 @@ else: print("status", r, time.time() - t)' $s $ms unpack -q "$img" "$T/u/dir" >"
 	done
 done
 
+# also at the moments between the making of the hidden directory and the beginning of the work
+if have strace && strace -qq -o "$T/calls" -e inject=mkdirat:signal=CONT:when=1 true 2>/dev/null; then
+	mkdir "$T/fill"
+	for c in mkdirat flock fchmod clone,fork; do
+		strace -qq -o "$T/calls" -e trace=$c -e inject=$c:signal=TERM:when=1 unpack -q "$img" "$T/u/dir" 2>/dev/null
+		like "$? $(ls -A "$T/u")" '^(143|0) $' "unpack: SIGTERM in $c ends it without residue"
+		grep -q SIGTERM "$T/calls" || fail "there was a SIGTERM in $c"
+		(cd "$T/fill" && strace -qq -o "$T/calls" -e trace=$c -e inject=$c:signal=TERM:when=1 unpack -q "$img" . 2>/dev/null)
+		is "$(ls -A "$T/fill")" "" "unpack into .: SIGTERM in $c ends it without residue"
+	done
+	rmdir "$T/fill"
+else
+	skip "strace cannot send signals here"
+fi
+
 # a directory that is filled: what a kill leaves, the next run finishes or empties
 bad=''
 for ms in $m; do

@@ -7,6 +7,9 @@
 
 #include "libcommon/io.h"
 
+static sigset_t mask_before;
+static bool held;
+
 /* Those that are ignored (nohup, a background job of a script) stay so: blocked, they would be delivered. */
 static void end_signals(sigset_t *set)
 {
@@ -26,24 +29,42 @@ static int wait_child(pid_t child, int *status)
 	return 0;
 }
 
-int guard_fork(int *status, int *signo)
+static void hold(sigset_t *set)
 {
-	sigset_t set, before;
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
-	pid_t self = getpid();
-	end_signals(&set);
-	sigaddset(&set, SIGCHLD);
+	end_signals(set);
+	sigaddset(set, SIGCHLD);
 	/* One that ignores its children cannot wait for them. */
 	sigaction(SIGCHLD, &dfl, NULL);
-	sigprocmask(SIG_BLOCK, &set, &before);
+	sigprocmask(SIG_BLOCK, set, held ? NULL : &mask_before);
+	held = true;
+}
+
+void guard_hold(void)
+{
+	sigset_t set;
+	hold(&set);
+}
+
+static void let_go(void)
+{
+	sigprocmask(SIG_SETMASK, &mask_before, NULL);
+	held = false;
+}
+
+int guard_fork(int *status, int *signo)
+{
+	sigset_t set;
+	pid_t self = getpid();
+	hold(&set);
 	pid_t child = fork();
 	if (child < 0) {
 		int r = -errno;
-		sigprocmask(SIG_SETMASK, &before, NULL);
+		let_go();
 		return r;
 	}
 	if (child == 0) {
-		sigprocmask(SIG_SETMASK, &before, NULL);
+		let_go();
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != self)
 			_exit(71);
