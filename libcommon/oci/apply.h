@@ -34,7 +34,11 @@ void spill_release(struct spill *s);
 
 /* ---- what this layer made: names by (inode of the parent, last component)
  * -------------------------------------------- */
-enum { MADE_RUNS = 64 };
+enum {
+	MADE_RECENT_MAX = 192 * 1024, /* in memory: with the set's load 2 to 4 MiB */
+	MADE_RUNS = 128,
+	MADE_MAX = MADE_RECENT_MAX * MADE_RUNS, /* more than --max-entries lets pass, if it is not raised */
+};
 struct made {
 	unsigned char key[16]; /* random: an image cannot choose names that collide */
 	struct set64 recent;

@@ -130,7 +130,13 @@ int apply_mark(struct apply *a, const char *name)
 	if (a->form == APPLY_MERGED ? a->layer == 0 : a->lowers_n == 0)
 		return 0;
 	int r = made_add(&a->made, a->rootfd, made_key(&a->made, a->parent->ino, span_str(name)));
-	return r < 0 ? apply_fail(a, r, "what was noted of this layer's names") : 0;
+	if (r == E_TOOBIG)
+		return err_set(a->e, r,
+			       "%s: a layer above another has more than %d names: it cannot be unpacked",
+			       quoted(buf_span(&a->path)), MADE_MAX);
+	return r < 0 ? err_set(a->e, r, "%s: noting that this layer made it: %s",
+			       quoted(buf_span(&a->path)), err_word(r))
+		     : 0;
 }
 
 int apply_make_room(struct apply *a, const char *name)

@@ -85,9 +85,6 @@ void spill_release(struct spill *s)
 	s->on_disk = 0;
 }
 
-/* Keys in memory before they are sorted into a run: with the set's load 2 to 4 MiB. */
-enum { MADE_RECENT_MAX = 192 * 1024 };
-
 int made_open(struct made *m)
 {
 	m->runs.fd = -1;

@@ -52,6 +52,13 @@ static void made_sets(void)
 	ok(good, "what was noted is found, nothing else");
 	made_clear(&m);
 	ok(made_has(&m, 0x9e3779b97f4a7c15u) == 0, "nothing after the next layer began");
+	m.runs_n = MADE_RUNS;
+	int r = 0;
+	for (uint64_t i = 1; i <= MADE_RECENT_MAX && r == 0; i++)
+		r = made_add(&m, dir, i);
+	is_num(r, E_TOOBIG, "there is an end");
+	ok(MADE_MAX >= 20000000, "beyond what --max-entries lets pass");
+	m.runs_n = 0;
 	made_release(&m);
 	fd_close(dir);
 }
