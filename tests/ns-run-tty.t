@@ -129,11 +129,11 @@ if is_root; then
 else
 	ttys self
 fi
-# standard output is a pipe that nobody reads: a signal still ends it, while the program runs and after
+# standard output is a pipe, or a terminal, that nobody reads: a signal still ends it, while the program runs and after
 cat >"$T/stuck.py" <<'END'
 import os, signal, subprocess, sys, time
-r, w = os.pipe()
-p = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=w)
+r, w = os.openpty() if sys.argv[1] == "tty" else os.pipe()
+p = subprocess.Popen(sys.argv[2:], stdin=w if sys.argv[1] == "tty" else subprocess.DEVNULL, stdout=w)
 fill = -1
 for _ in range(200):  # until nothing more goes in
     import fcntl, termios, array
@@ -151,8 +151,10 @@ except subprocess.TimeoutExpired:
     p.kill()
 END
 line=0123456789012345678901234567890123456789012345678901234567890123456789
-run python3 "$T/stuck.py" ns-run --tty "$R" -- sh -c "while :; do echo $line; done"
-is "$out" "ended 143" "output that nobody takes: SIGTERM ends it"
-run python3 "$T/stuck.py" ns-run --tty "$R" -- sh -c "i=0; while [ \$i -lt 1100 ]; do echo $line; i=\$((i + 1)); done"
-like "$out" "^ended" "and when the program has ended"
+for k in pipe tty; do
+	run python3 "$T/stuck.py" $k ns-run --tty "$R" -- sh -c "while :; do echo $line; done"
+	is "$out" "ended 143" "$k: output that nobody takes: SIGTERM ends it"
+	run python3 "$T/stuck.py" $k ns-run --tty "$R" -- sh -c "i=0; while [ \$i -lt 1100 ]; do echo $line; i=\$((i + 1)); done"
+	like "$out" "^ended" "$k: and when the program has ended"
+done
 done_testing

@@ -308,7 +308,7 @@ int pty_relay(const struct outside *o)
 	r->told |= t.fired;
 	drain(r, sfd);
 	if (r->raw) {
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &r->saved);
+		tcsetattr(STDIN_FILENO, TCSANOW, &r->saved);
 		if (r->guard >= 0)
 			fd_write_all(r->guard, "", 1);
 		fd_close(r->guard);
