@@ -114,6 +114,25 @@ extern const struct apply_options cli_apply_defaults;
 bool cli_apply_option(int opt, const char *value, struct apply_options *o); /* false: it is none of them */
 void cli_apply_tell(const struct apply_stats *s); /* what was left out or changed */
 
+/* ---- entries of layers, shown ------------------------------------------------------------------------------------------------------------ */
+struct cli_entry {
+	enum tar_type type;
+	struct span name, link;
+	uint32_t mode;
+	uint64_t uid, gid, size;
+	struct tar_time mtime;
+	uint32_t dev_major, dev_minor;
+	const struct tar_xattr *xattrs, *acls; /* acls: text */
+	size_t xattrs_n, acls_n;
+	const unsigned char *sha256; /* of the contents, or NULL */
+};
+/* As tar tvf does, with control bytes escaped; and as members of a JSON object. */
+void cli_entry_line(struct buf *b, const struct cli_entry *e, bool digests);
+void cli_entry_json(struct json_out *o, const struct cli_entry *e);
+
+/* ---- the door, closed: from here on no sockets, and files only below write_below (-1: nowhere) and in TMPDIR -------- */
+void cli_jail(int write_below);
+
 /* ---- guard: the work is done by a child (io.h, guard_fork) -------------------------------------------------------------------------- */
 /* False in the child. True in the parent when the child has succeeded; else it undoes, and ends as the child did. */
 bool cli_guarded(void (*undo)(void *arg), void *arg);

@@ -179,6 +179,7 @@ struct image_options {
 	const struct digest *digest; /* of the image, or NULL; it wins over tag */
 	bool verify;              /* hash what comes from a layout's disk too; a stream is always verified */
 	bool whole;               /* no choice by platform: an index with all documents that it names, nested ones too */
+	bool top_only;            /* no choice by platform: the document that index.json names, and no other; as of a whole image */
 	uint64_t spool_max;       /* bytes that may wait on disk; 0: 64 GiB */
 };
 /* tag or digest select; neither: the only image of index.json, else E_NOT_FOUND that lists the names. Owns src. */
@@ -192,6 +193,7 @@ const struct document *image_manifest(const struct image *img); /* after choice 
 const struct config *image_config(const struct image *img); /* NULL where the manifest is some artifact's (no image config), or of a whole image */
 /* Of a whole image: the top first, then those that it names, depth first; each once. */
 const struct document *const *image_documents(const struct image *img, size_t *n);
+const struct digest *image_digest(const struct image *img);  /* of what index.json names: an index, or the manifest */
 const char *image_ref_name(const struct image *img); /* full reference name, or NULL */
 /* True where blobs can be opened in any order and from several threads (layout, file). */
 bool image_random_access(const struct image *img);
@@ -359,11 +361,21 @@ void layers_clean(int store); /* removes partial layers that no process is at */
 enum apply_form overlay_form(int dirfd);
 
 /* ---- one layer of an image, uncompressed ----------------------------------------------------------------------------------------------- */
-/* The archive in layer i. On a stream: in the manifest's order. Hashing, inflating and reading have threads of their own unless one_thread. */
-int layer_open(struct image *img, size_t i, const struct decompress_limits *lim, bool one_thread, struct stream **out, struct err *e);
-/* Reads what is left of s, which it closes, and checks size, digest and (where there is a config) diff_id. r: what went wrong before, or 0. The
- * error names the layer. */
-int layer_end(struct image *img, size_t i, struct stream *s, int r, struct err *e);
+/* The archive in the layer d. On a stream: in the manifest's order. Reading, inflating and hashing have threads of their own unless one_thread.
+ * e must live as long as *out. diff_id may be NULL. */
+int layer_open(struct image *img, const struct descriptor *d, const struct digest *diff_id, const struct decompress_limits *lim,
+	       bool one_thread, struct stream **out, struct err *e);
+/* Reads what is left of s, which it closes, and checks size, digest and diff_id. r: what went wrong before, or 0; it is what is returned then. */
+int layer_end(struct stream *s, const struct digest *diff_id, int r, struct err *e);
+
+struct listing_options;
+/* What image_verify() has seen. */
+struct verify_stats {
+	uint64_t manifests, layers, blobs; /* blobs: each once */
+	uint64_t bytes, unpacked, entries;
+};
+/* Reads all of an image, whole or of one platform, and checks sizes, digests, diff_ids, counts, platforms, and that the layers are archives. */
+int image_verify(struct image *img, const struct listing_options *o, struct verify_stats *st, struct err *e);
 
 /* ---- listing: what an image's layers hold together, without unpacking them ---------------------------------------------------------
  *

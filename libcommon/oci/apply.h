@@ -8,6 +8,7 @@
 #define OCIBOX_OCI_APPLY_H
 
 #include "libcommon/oci.h"
+#include "libcommon/oci/entry_name.h"
 
 /* ---- bytes kept in memory up to a bound, then in a file without a name below the tree
  * ------------------------------ */
@@ -83,10 +84,14 @@ struct apply {
 	uid_t euid;
 	gid_t egid;
 
-	/* the present entry's name, cleaned: without leading or double slashes and dots */
-	struct buf path;
-	size_t base; /* where the last component begins; path.n 0: the root */
-	bool dotdot; /* has ".." inside */
+	union {
+		struct entry_name name; /* of the present entry */
+		struct {
+			struct buf path;
+			size_t base;
+			bool dotdot;
+		};
+	};
 	struct tar_time implied_mtime;
 
 	/* the last parent */
@@ -234,7 +239,6 @@ void writer_stop(struct apply *a);
 /* ---- apply_whiteout.c
  * ----------------------------------------------------------------------------------------------------------------------
  */
-enum marker { MARKER_NONE, MARKER_WHITEOUT, MARKER_OPAQUE, MARKER_IGNORED };
 /* What the present entry's name means; E_FORMAT for names that may not be. */
 int apply_marker(struct apply *a, enum marker *m);
 int apply_whiteout(struct apply *a);

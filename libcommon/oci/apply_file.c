@@ -316,8 +316,10 @@ static int put_link(struct apply *a, const struct tar_entry *e, const struct tar
 	    here.st_ino == target.st_ino && here.st_dev == target.st_dev)
 		return apply_mark(a, base);
 	r = apply_make_room(a, base);
+	/* the target may have been in what made room */
 	if (r == 0 && linkat(t->fd, t->name, a->parent->fd, base, 0) < 0)
-		r = link_fail(a, e, -errno, NULL);
+		r = errno == ENOENT ? link_fail(a, e, E_FORMAT, "there is no such file")
+				    : link_fail(a, e, -errno, NULL);
 	return r == 0 ? apply_mark(a, base) : r;
 }
 

@@ -18,68 +18,19 @@ int apply_fail_errno(struct apply *a, const char *what)
 	return err_set(a->e, code, "%s: %s: %s", name, what, err_word(code));
 }
 
-/* Appends the components of name without ".", with ".." cut off at the root; lexical: ".." takes
- * away what is before it. */
-static int clean(struct apply *a, struct span name, bool lexical)
-{
-	unsigned depth = 0, max = a->o.max_depth ? a->o.max_depth : 4096;
-	size_t real = 0; /* components that are no ".." */
-	struct span part;
-	buf_clear(&a->path);
-	a->base = 0;
-	a->dotdot = false;
-	while (span_cut(&name, '/', &part)) {
-		if (part.n == 0 || span_is(part, "."))
-			continue;
-		if (span_is(part, "..")) {
-			if (!real)
-				continue;
-			if (lexical) {
-				a->path.n = a->base ? a->base - 1 : 0;
-				size_t slash = span_rfind(buf_span(&a->path), '/');
-				a->base = slash == a->path.n ? 0 : slash + 1;
-				real--;
-				depth--;
-				continue;
-			}
-			a->dotdot = true;
-		} else {
-			real++;
-		}
-		if (part.n > 255)
-			return apply_fail(a, -ENAMETOOLONG, NULL);
-		if (++depth > max)
-			return err_set(a->e, E_TOOBIG,
-				       "%s…: more than %u directories deep (--max-depth)",
-				       quoted(buf_span(&a->path)), max);
-		if (a->path.n)
-			buf_addc(&a->path, '/');
-		a->base = a->path.n;
-		buf_add_span(&a->path, part);
-	}
-	buf_str(&a->path);
-	return 0;
-}
-
 int apply_name(struct apply *a, struct span name)
 {
-	struct span last = name;
-	int r = clean(a, name, false);
-	if (r < 0 || !a->dotdot)
-		return r;
-	/* "a/.." names no entry of its own: it is what it says. */
-	last = span_tail(buf_span(&a->path), a->base);
-	return span_is(last, "..") ? clean(a, name, true) : 0;
+	return entry_name_set(&a->name, name, a->o.max_depth, a->e);
 }
 
 const char *apply_base(const struct apply *a)
 {
-	return a->path.n ? (const char *)a->path.p + a->base : "";
+	return entry_name_base(&a->name);
 }
 
 static struct span parent_of(const struct apply *a)
 {
-	return span_of(a->path.p, a->base ? a->base - 1 : 0);
+	return entry_name_parent(&a->name);
 }
 
 void parent_unref(struct parent *p)
@@ -127,7 +78,7 @@ static int settle_dotdot(struct apply *a)
 		return 0;
 	}
 	_cleanup_(freep) char *name = span_dup(buf_span(&a->path));
-	return clean(a, span_str(name), true);
+	return entry_name_lexical(&a->name, span_str(name), a->o.max_depth, a->e);
 }
 
 static void use_canon(struct apply *a)

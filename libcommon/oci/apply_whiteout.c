@@ -11,40 +11,9 @@
 
 #include "libcommon/oci/apply.h"
 
-#define PREFIX ".wh."
-#define OPAQUE ".wh..wh..opq"
-
-static int bad_marker(struct apply *a, const char *why)
-{
-	return apply_fail(a, E_FORMAT, why);
-}
-
 int apply_marker(struct apply *a, enum marker *m)
 {
-	struct span path = buf_span(&a->path), part;
-	struct span base = span_tail(path, a->base),
-		    rest = span_of(path.p, a->base ? a->base - 1 : 0);
-	*m = MARKER_NONE;
-	/* aufs kept its own files beside the root's: /.wh..wh.plnk, /.wh..wh.aufs, … */
-	if (span_starts(path, PREFIX PREFIX) && !span_is(path, OPAQUE)) {
-		*m = MARKER_IGNORED;
-		return 0;
-	}
-	if (memmem(path.p, path.n, PREFIX, 4) == NULL)
-		return 0;
-	while (rest.n && span_cut(&rest, '/', &part))
-		if (span_starts(part, PREFIX))
-			return bad_marker(a, "a whiteout is no directory for other entries");
-	if (!span_starts(base, PREFIX))
-		return 0;
-	*m = MARKER_WHITEOUT;
-	if (span_is(base, OPAQUE))
-		*m = MARKER_OPAQUE;
-	else if (span_starts(base, PREFIX PREFIX))
-		*m = MARKER_IGNORED;
-	else if (base.n == 4 || span_is(base, PREFIX ".") || span_is(base, PREFIX ".."))
-		return bad_marker(a, "a whiteout that names nothing");
-	return 0;
+	return entry_name_marker(&a->name, m, a->e);
 }
 
 static int fail_removal(struct apply *a, int r)

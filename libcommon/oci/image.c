@@ -287,6 +287,7 @@ int image_resolve(struct image *img, const struct document *index, const struct 
 	_cleanup_(descriptor_release) struct descriptor at = { 0 };
 	const struct descriptor *top = NULL;
 	struct platform want = o->want;
+	struct document *only;
 	int r;
 
 	if (!want.os[0])
@@ -298,7 +299,10 @@ int image_resolve(struct image *img, const struct document *index, const struct 
 		img->ops->unwanted(img, index->manifests, index->manifests_n,
 				   (size_t)(top - index->manifests));
 	img->ref_name = full_name(top);
-	img->whole = o->whole;
+	img->top = top->digest;
+	img->whole = o->whole || o->top_only;
+	if (o->top_only)
+		return add_document(img, top, &only, e);
 	if (o->whole)
 		return load_all(img, top, 0, e);
 	descriptor_copy(&at, top);
@@ -343,6 +347,11 @@ const struct document *const *image_documents(const struct image *img, size_t *n
 const struct config *image_config(const struct image *img)
 {
 	return img->has_config ? &img->config : NULL;
+}
+
+const struct digest *image_digest(const struct image *img)
+{
+	return &img->top;
 }
 
 const char *image_ref_name(const struct image *img)

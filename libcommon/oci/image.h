@@ -26,6 +26,7 @@ struct image {
 	struct config config;
 	bool has_config;
 	char *ref_name;
+	struct digest top; /* of what index.json names */
 	bool whole; /* then docs are all that there are, and manifest and config are none */
 	struct document **docs;
 	size_t docs_n;

@@ -322,13 +322,17 @@ static int archive_load(struct image *img, const struct descriptor *d, struct bu
 	return image_check_bytes(buf_span(out), d, e);
 }
 
-/* Does the manifest name it in more than one layer? */
+/* Will it be asked for more than once? */
 static bool comes_again(const struct archive *a, const struct digest *d)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < a->img.manifest.layers_n; i++)
 		n += digest_eq(&a->img.manifest.layers[i].digest, d);
+	/* who takes an index whole takes a layer once, but needs the config of each image */
+	for (size_t i = 0; i < a->img.docs_n; i++)
+		n += a->img.docs[i]->kind == DOC_MANIFEST &&
+		     digest_eq(&a->img.docs[i]->config.digest, d);
 	return n > 1;
 }
 

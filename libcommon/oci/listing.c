@@ -1,0 +1,244 @@
+/* The merged listing of an image's layers: from its layers to a tree, and from there to entries. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/oci/listing.h"
+
+enum { MEMORY = 12 << 20 };
+
+/* ---- filled ---- */
+
+static int read_layer(struct listing *l, struct stream *s)
+{
+	_cleanup_(tar_closep) struct tar *t = tar_open(s, &l->o.tar, l->e);
+	const struct tar_entry *e;
+	int r;
+
+	l->has_parent = false;
+	for (l->entry = 0; (r = tar_next(t, &e)) > 0; l->entry++) {
+		r = listing_put(l, e, t);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+static int add_layer(struct listing *l, size_t i)
+{
+	const struct document *m = image_manifest(l->img);
+	const struct digest *diff_id = &image_config(l->img)->diff_ids[i];
+	char text[DIGEST_TEXT_MAX];
+	struct stream *s = NULL;
+	int r = layer_open(l->img, &m->layers[i], diff_id, &l->o.decompress, l->o.one_thread, &s,
+			   l->e);
+
+	l->layer = (uint32_t)i;
+	l->forgets = i > l->o.first;
+	if (r == 0)
+		r = layer_end(s, diff_id, read_layer(l, s), l->e);
+	if (r < 0)
+		err_prefix(l->e, "layer %zu of %zu (%.19s)", i + 1, m->layers_n,
+			   digest_text(&m->layers[i].digest, text));
+	return r;
+}
+
+static int fill(struct listing *l)
+{
+	const struct document *m = image_manifest(l->img);
+	const struct config *c = image_config(l->img);
+
+	if (!c)
+		return err_set(l->e, E_UNSUPPORTED, "it is an artifact, not a container image");
+	if (c->diff_ids_n != m->layers_n)
+		return err_set(l->e, E_FORMAT,
+			       "the manifest has %zu layers, the config %zu diff_ids", m->layers_n,
+			       c->diff_ids_n);
+	if (l->o.contents) {
+		l->spool = spool_open();
+		if (l->spool < 0)
+			return err_set(l->e, l->spool, "a temporary file for the contents: %s",
+				       err_word(l->spool));
+	}
+	inode_new(l);
+	struct inode *root = inode_at(l, ROOT_INODE, true);
+	*root = (struct inode){ .type = TAR_DIR, .mode = 0755, .nlink = 1, .implied = true };
+	int r = 0;
+	for (size_t i = l->o.first; r == 0 && i < m->layers_n; i++)
+		r = add_layer(l, i);
+	/* what was never written behind the last byte reads as zeros, too */
+	if (r == 0 && l->o.contents && ftruncate(l->spool, (off_t)l->spooled) < 0)
+		r = err_set(l->e, -errno, "a temporary file for the contents: %s",
+			    err_word(-errno));
+	return r;
+}
+
+int listing_open(struct image *img, const struct listing_options *o, struct listing **out,
+		 struct err *e)
+{
+	_cleanup_(listing_closep) struct listing *l = xcalloc(1, sizeof(*l));
+	int r;
+
+	l->o = *o;
+	l->img = img;
+	l->e = e;
+	l->spool = l->extras.fd = -1;
+	pages_init(&l->pages, o->memory ? o->memory : MEMORY);
+	nametree_init(&l->names, &l->pages);
+	r = fill(l);
+	if (r < 0)
+		return r;
+	l->e = NULL;
+	*out = steal_ptr(&l);
+	return 0;
+}
+
+void listing_close(struct listing *l)
+{
+	if (!l)
+		return;
+	pages_release(&l->pages);
+	free(l->inode_pages);
+	extras_release(&l->extras);
+	buf_release(&l->name.path);
+	buf_release(&l->parent_path);
+	buf_release(&l->xattrs);
+	fd_close(l->spool);
+	free(l->levels);
+	buf_release(&l->path);
+	buf_release(&l->extra);
+	free(l->xattrs_out);
+	free(l);
+}
+
+void listing_closep(struct listing **l)
+{
+	listing_close(*l);
+}
+
+/* ---- read ---- */
+
+static int out_failed(int r, struct err *e)
+{
+	return err_set(e, r, "a temporary file for the listing: %s", err_word(r));
+}
+
+static int show(struct listing *l, uint32_t inode, struct err *e)
+{
+	struct listing_entry *out = &l->entry_out;
+	struct inode *n = &l->inode_out;
+	int r;
+
+	*n = *inode_at(l, inode, false);
+	buf_clear(&l->extra);
+	buf_reserve(&l->extra, (size_t)n->link_n + n->xattrs_n);
+	r = l->pages.err;
+	if (r == 0)
+		r = extras_read(&l->extras, n->extra, l->extra.p, (size_t)n->link_n + n->xattrs_n);
+	if (r < 0)
+		return out_failed(r, e);
+	l->extra.n = (size_t)n->link_n + n->xattrs_n;
+	*out = (struct listing_entry){
+		.type = n->type,
+		.opaque = n->opaque,
+		.implied = n->implied,
+		.mode = n->mode,
+		.uid = n->uid,
+		.gid = n->gid,
+		.mtime = { .sec = n->sec, .nsec = n->nsec },
+		.size = n->size,
+		.link = span_of(l->extra.p, n->link_n),
+		.dev_major = n->dev_major,
+		.dev_minor = n->dev_minor,
+		.inode = inode,
+		.nlink = n->nlink,
+		.sha256 = n->has_digest ? n->sha256 : NULL,
+		.layer = n->layer,
+		.entry = n->entry,
+	};
+	out->xattrs_n = listing_xattrs(l, span_tail(buf_span(&l->extra), n->link_n));
+	out->xattrs = l->xattrs_out;
+	buf_str(&l->path);
+	out->path = buf_span(&l->path);
+	return 1;
+}
+
+static void go_down(struct listing *l, uint32_t dir)
+{
+	if (l->levels_n == l->levels_cap) {
+		l->levels_cap = l->levels_cap ? 2 * l->levels_cap : 16;
+		l->levels = xrealloc(l->levels, l->levels_cap * sizeof(*l->levels));
+	}
+	l->levels[l->levels_n++] = (struct listing_level){ .dir = dir, .path_n = l->path.n };
+	name_key(&l->at, dir, NAME_WHITEOUT, span_of("", 0));
+}
+
+/* To the directory above, behind the one that ends. */
+static void go_up(struct listing *l)
+{
+	struct span path = span_of(l->path.p, l->levels[--l->levels_n].path_n);
+
+	if (!l->levels_n)
+		return;
+	const struct listing_level *above = &l->levels[l->levels_n - 1];
+	size_t from = above->path_n ? above->path_n + 1 : 0;
+	name_key(&l->at, above->dir, NAME_ENTRY, span_tail(path, from));
+}
+
+static void name_path(struct listing *l)
+{
+	l->path.n = l->levels[l->levels_n - 1].path_n;
+	if (l->path.n)
+		buf_addc(&l->path, '/');
+	buf_add_span(&l->path, name_key_name(&l->at));
+}
+
+int listing_next(struct listing *l, const struct listing_entry **entry, struct err *e)
+{
+	struct name_value v = { 0 };
+
+	*entry = &l->entry_out;
+	if (!l->begun) {
+		l->begun = l->descend = true;
+		buf_clear(&l->path);
+		return show(l, ROOT_INODE, e);
+	}
+	if (l->descend)
+		go_down(l, l->entry_out.inode);
+	l->descend = false;
+	while (l->levels_n && !l->pages.err) {
+		uint32_t dir = l->levels[l->levels_n - 1].dir;
+
+		if (!nametree_next(&l->names, &l->at, &v) || name_key_dir(&l->at) != dir) {
+			go_up(l);
+			continue;
+		}
+		name_path(l);
+		if (name_key_kind(&l->at) == NAME_WHITEOUT) {
+			buf_str(&l->path);
+			l->entry_out = (struct listing_entry){ .path = buf_span(&l->path),
+							       .whiteout = true };
+			return 1;
+		}
+		int r = show(l, v.inode, e);
+		l->descend = r > 0 && l->entry_out.type == TAR_DIR;
+		return r;
+	}
+	return l->pages.err ? out_failed(l->pages.err, e) : 0;
+}
+
+void listing_skip(struct listing *l)
+{
+	l->descend = false;
+}
+
+void listing_rewind(struct listing *l)
+{
+	l->begun = l->descend = false;
+	l->levels_n = 0;
+}
+
+struct stream *listing_contents(struct listing *l)
+{
+	return stream_from_file(l->spool, l->inode_out.contents, l->inode_out.size);
+}

@@ -1,0 +1,187 @@
+/* Where the names of a listing lead: as apply_path.c and apply_view.c have it, without files. */
+#include <string.h>
+
+#include "libcommon/oci/listing.h"
+
+enum { LINKS_MAX = 40 };
+
+int listing_fail(struct listing *l, int code, const char *what)
+{
+	return err_set(l->e, code, "%s: %s", l->name.path.n ? quoted(buf_span(&l->name.path)) : "/",
+		       what ? what : err_word(code));
+}
+
+struct trip {
+	struct listing *l;
+	uint32_t at;
+	unsigned links;
+	bool make;
+	struct buf rest;
+};
+
+static void trip_release(struct trip *t)
+{
+	buf_release(&t->rest);
+}
+
+/* A directory that no entry has made yet. */
+static uint32_t make_implied(struct trip *t, struct span name)
+{
+	struct listing *l = t->l;
+	struct name_key k;
+	struct name_value v;
+	uint32_t dir = inode_new(l);
+	struct inode *n = inode_at(l, dir, true);
+
+	n->type = TAR_DIR;
+	n->mode = 0755;
+	n->nlink = 1;
+	n->up = t->at;
+	n->sec = l->te->mtime.sec;
+	n->nsec = l->te->mtime.nsec;
+	n->layer = l->layer;
+	n->entry = l->entry;
+	n->implied = true;
+	/* Where a whiteout stood nothing below is to be seen, which needs a directory to say. */
+	name_key(&k, t->at, NAME_WHITEOUT, name);
+	if (l->o.first && nametree_get(&l->names, &k, &v)) {
+		nametree_remove(&l->names, &k);
+		n = inode_at(l, dir, true);
+		n->implied = false;
+		n->opaque = true;
+	}
+	listing_link(l, t->at, name, dir, LAYER_NONE);
+	return dir;
+}
+
+/* The link's target comes before what is left of the way. */
+static int follow(struct trip *t, const struct inode *n, struct span behind)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	size_t length = n->link_n;
+	int r;
+
+	if (++t->links > LINKS_MAX)
+		return -ELOOP;
+	buf_reserve(&b, length + 1 + behind.n);
+	r = extras_read(&t->l->extras, n->extra, b.p, length);
+	if (r < 0)
+		return r;
+	b.n = length;
+	if (length && b.p[0] == '/')
+		t->at = ROOT_INODE;
+	buf_addc(&b, '/');
+	buf_add_span(&b, behind);
+	buf_release(&t->rest);
+	t->rest = b;
+	b = BUF_INIT;
+	return 1;
+}
+
+/* One component. 1: it was a link, and the rest has been written anew. */
+static int step(struct trip *t, struct span name, struct span behind)
+{
+	struct name_value v;
+	const struct inode *n;
+
+	if (span_is(name, "."))
+		return 0;
+	if (span_is(name, "..")) {
+		t->at = inode_at(t->l, t->at, false)->up;
+		return 0;
+	}
+	if (name.n > NAME_MAX_BYTES)
+		return -ENAMETOOLONG;
+	if (!listing_look(t->l, t->at, name, &v)) {
+		if (!t->make)
+			return -ENOENT;
+		t->at = make_implied(t, name);
+		return 0;
+	}
+	n = inode_at(t->l, v.inode, false);
+	if (n->type == TAR_SYMLINK)
+		return follow(t, n, behind);
+	if (n->type != TAR_DIR)
+		return -ENOTDIR;
+	t->at = v.inode;
+	return 0;
+}
+
+static int travel(struct listing *l, struct span path, bool make, uint32_t *dir)
+{
+	_cleanup_(trip_release) struct trip t = { .l = l, .at = ROOT_INODE, .make = make };
+	struct span left, part;
+
+	buf_add_span(&t.rest, path);
+	left = buf_span(&t.rest);
+	while (left.n) {
+		if (!span_cut(&left, '/', &part) || !part.n)
+			continue;
+		int r = step(&t, part, left);
+		if (r < 0)
+			return r;
+		if (r)
+			left = buf_span(&t.rest);
+		if (l->pages.err)
+			return l->pages.err;
+	}
+	*dir = t.at;
+	return 0;
+}
+
+/* "a/../x" where there is no a: the name says where it belongs. Elsewhere ".." is what chroot has. */
+static int settle_dotdot(struct listing *l)
+{
+	uint32_t dir;
+	int r = travel(l, entry_name_parent(&l->name), false, &dir);
+
+	l->has_parent = false;
+	if (r != -ENOENT)
+		return 0;
+	_cleanup_(freep) char *name = span_dup(buf_span(&l->name.path));
+	return entry_name_lexical(&l->name, span_str(name), l->o.max_depth, l->e);
+}
+
+int listing_parent(struct listing *l, bool make, uint32_t *dir)
+{
+	int r = l->name.dotdot ? settle_dotdot(l) : 0;
+
+	if (r < 0)
+		return r;
+	struct span parent = entry_name_parent(&l->name);
+	if (l->has_parent && span_eq(parent, buf_span(&l->parent_path))) {
+		*dir = l->parent;
+		return 0;
+	}
+	r = travel(l, parent, make, dir);
+	if (r < 0)
+		return r;
+	buf_clear(&l->parent_path);
+	buf_add_span(&l->parent_path, parent);
+	l->parent = *dir;
+	l->has_parent = true;
+	return 0;
+}
+
+int listing_target(struct listing *l, struct span text, uint32_t *inode)
+{
+	struct name_value v;
+	uint32_t dir;
+
+	while (text.n && text.p[text.n - 1] == '/')
+		text.n--;
+	size_t slash = span_rfind(text, '/');
+	struct span last = slash == text.n ? text : span_tail(text, slash + 1);
+	if (!last.n || span_is(last, ".") || span_is(last, "..")) {
+		int r = travel(l, text, false, &dir);
+
+		return r < 0 ? r : -EISDIR;
+	}
+	int r = travel(l, slash == text.n ? span_of("", 0) : span_of(text.p, slash), false, &dir);
+	if (r < 0)
+		return r;
+	if (!listing_look(l, dir, last, &v))
+		return -ENOENT;
+	*inode = v.inode;
+	return 0;
+}
