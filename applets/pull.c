@@ -90,15 +90,11 @@ struct pull {
 	const char *reference_arg, *output, *registries, *platform;
 	const char *tag; /* of output, or NULL */
 	char *layout;	 /* its path */
-	struct digestfile digestfile;
 	struct reference reference;
-	struct credentials_options creds;
-	struct registry_options registry;
+	struct registry_cli cli;
 	struct selection_options selection;
 	struct fetch_options fetch;
 	bool spool_given;
-	enum progress_mode progress_mode;
-	int progress_fd;
 
 	struct registry *r;
 	struct selection sel;
@@ -109,55 +105,24 @@ struct pull {
 enum {
 	OPT_PLATFORM = CLI_OPT,
 	OPT_ALL,
-	OPT_JOBS,
-	OPT_DIGESTFILE,
 	OPT_VERIFY,
 	OPT_SYNC,
-	OPT_PROGRESS,
-	OPT_PROGRESS_FD,
-	OPT_AUTHFILE,
-	OPT_CREDS_FD,
-	OPT_AUTH_TRACE,
-	OPT_CACERT,
-	OPT_CERT_DIR,
-	OPT_TLS_VERIFY,
-	OPT_PLAIN_HTTP,
 	OPT_REGISTRIES,
 	OPT_SPOOL_MAX,
-	OPT_RETRIES,
-	OPT_DEADLINE,
-	OPT_MIN_RATE,
 };
 
 static const struct option long_options[] = {
 	{ "output", required_argument, NULL, 'o' },
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
 	{ "all-platforms", no_argument, NULL, OPT_ALL },
-	{ "jobs", required_argument, NULL, OPT_JOBS },
-	{ "digestfile", required_argument, NULL, OPT_DIGESTFILE },
 	{ "verify", no_argument, NULL, OPT_VERIFY },
 	{ "sync", no_argument, NULL, OPT_SYNC },
-	{ "progress", required_argument, NULL, OPT_PROGRESS },
-	{ "progress-fd", required_argument, NULL, OPT_PROGRESS_FD },
-	{ "authfile", required_argument, NULL, OPT_AUTHFILE },
-	{ "creds-fd", required_argument, NULL, OPT_CREDS_FD },
-	{ "auth-trace", no_argument, NULL, OPT_AUTH_TRACE },
-	{ "cacert", required_argument, NULL, OPT_CACERT },
-	{ "cert-dir", required_argument, NULL, OPT_CERT_DIR },
-	{ "tls-verify", optional_argument, NULL, OPT_TLS_VERIFY },
-	{ "plain-http", no_argument, NULL, OPT_PLAIN_HTTP },
 	{ "registries", required_argument, NULL, OPT_REGISTRIES },
 	{ "spool-max", required_argument, NULL, OPT_SPOOL_MAX },
-	{ "retries", required_argument, NULL, OPT_RETRIES },
-	{ "deadline", required_argument, NULL, OPT_DEADLINE },
-	{ "min-rate", required_argument, NULL, OPT_MIN_RATE },
+	CLI_TRANSFER_OPTIONS,
+	CLI_REGISTRY_OPTIONS,
 	CLI_COMMON_OPTIONS,
 };
-
-static void trace(void *arg, const char *line)
-{
-	dprintf(STDERR_FILENO, "%s: %s\n", applet_name, line);
-}
 
 static _noreturn_ void fail(struct pull *p, int code, const struct err *e)
 {
@@ -195,11 +160,9 @@ static void parse_options(struct pull *p, int argc, char **argv)
 	int opt;
 
 	*p = (struct pull){
-		.creds.creds_fd = -1,
-		.registry = { .tls_verify = true, .retries = 5, .min_rate = 1024, .trace = trace },
-		.fetch = { .jobs = 4, .spool_max = MIB(256) },
-		.progress_fd = STDERR_FILENO,
+		.fetch = { .spool_max = MIB(256) },
 	};
+	cli_registry_init(&p->cli);
 	platform_host(&p->selection.want);
 	/* clang-format off */
 	while ((opt = cli_getopt(argc, argv, "o:", long_options)) != -1) {
@@ -207,30 +170,14 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		case 'o': p->output = optarg; break;
 		case OPT_PLATFORM: p->selection.want = cli_platform(p->platform = optarg); break;
 		case OPT_ALL: p->selection.all_platforms = true; break;
-		case OPT_JOBS: p->fetch.jobs = (unsigned)cli_number("--jobs", optarg, 64); break;
-		case OPT_DIGESTFILE: p->digestfile.path = optarg; break;
 		case OPT_VERIFY: p->fetch.verify = true; break;
 		case OPT_SYNC: p->fetch.sync = true; break;
-		case OPT_PROGRESS: p->progress_mode = cli_progress_mode(optarg); break;
-		case OPT_PROGRESS_FD:
-			p->progress_fd = (int)cli_number("--progress-fd", optarg, INT32_MAX);
-			p->progress_mode = PROGRESS_JSON;
-			break;
-		case OPT_AUTHFILE: p->creds.authfile = optarg; break;
-		case OPT_CREDS_FD: p->creds.creds_fd = (int)cli_number("--creds-fd", optarg, INT32_MAX); break;
-		case OPT_AUTH_TRACE: p->registry.trace_auth = true; break;
-		case OPT_CACERT: p->registry.cacert = optarg; break;
-		case OPT_CERT_DIR: p->registry.cert_dir = optarg; break;
-		case OPT_TLS_VERIFY: p->registry.tls_verify = cli_bool("--tls-verify", optarg); break;
-		case OPT_PLAIN_HTTP: p->registry.plain_http = true; break;
 		case OPT_REGISTRIES: p->registries = optarg; break;
 		case OPT_SPOOL_MAX:
 			p->fetch.spool_max = cli_size("--spool-max", optarg);
 			p->spool_given = true;
 			break;
-		case OPT_RETRIES: p->registry.retries = (unsigned)cli_number("--retries", optarg, 1000); break;
-		case OPT_DEADLINE: p->registry.deadline_ms = cli_duration_ms("--deadline", optarg); break;
-		case OPT_MIN_RATE: p->registry.min_rate = cli_size("--min-rate", optarg); break;
+		default: cli_registry_option(&p->cli, opt);
 		}
 	}
 	/* clang-format on */
@@ -238,10 +185,7 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		die(64, optind < argc ? "more than one reference (try --help)"
 				      : "no reference (try --help)");
 	p->reference_arg = argv[optind];
-	if (!p->fetch.jobs)
-		die(64, "--jobs: 0 is too few");
-	if (fcntl(p->progress_fd, F_GETFD) < 0)
-		die(64, "--progress-fd: descriptor %d is not open", p->progress_fd);
+	cli_registry_check(&p->cli);
 	if (p->output) {
 		size_t colon = span_find(span_str(p->output), ':');
 
@@ -251,11 +195,10 @@ static void parse_options(struct pull *p, int argc, char **argv)
 			die(64, "--output: \"%s\" is no name for an image in a layout",
 			    quoted_str(p->tag));
 	}
-	cli_digestfile_open(&p->digestfile, p->digestfile.path);
 	if (!p->spool_given && !spool_dir_is_disk())
 		p->fetch.spool_max = 0;
-	p->registry.trace_requests = cli_debug;
-	p->fetch.deadline_ms = p->registry.deadline_ms;
+	p->fetch.jobs = p->cli.jobs;
+	p->fetch.deadline_ms = p->cli.registry.deadline_ms;
 	p->fetch.check_config = check_platform;
 	p->fetch.check_arg = p;
 }
@@ -265,15 +208,11 @@ static void start_progress(struct pull *p)
 	size_t n = p->sel.blobs_n;
 
 	p->fetch.meters = p->meters = xcalloc(n ? n : 1, sizeof(*p->meters));
-	for (size_t i = 0; i < n; i++) {
-		char text[DIGEST_TEXT_MAX];
-
-		snprintf(p->meters[i].name, sizeof(p->meters[i].name), "%.*s", 19,
-			 digest_text(&p->sel.blobs[i].digest, text));
-		p->meters[i].total = p->sel.blobs[i].size;
-	}
+	for (size_t i = 0; i < n; i++)
+		cli_meter_name(&p->meters[i], &p->sel.blobs[i]);
 	if (CFG_PROGRESS)
-		p->progress = progress_start(p->progress_mode, p->progress_fd, p->meters, n);
+		p->progress = progress_start(p->cli.progress_mode, p->cli.progress_fd,
+					     p->meters, n);
 }
 
 /*
@@ -286,10 +225,10 @@ static void close_door(struct pull *p, const struct layout *l)
 	int dirs[3];
 	struct jail_options j = { .write_below = dirs, .allow_network = true };
 
-	if (credentials_have_helpers(p->registry.credentials))
+	if (credentials_have_helpers(p->cli.registry.credentials))
 		return;
-	if (p->digestfile.dir >= 0)
-		dirs[j.write_below_n++] = p->digestfile.dir;
+	if (p->cli.digestfile.dir >= 0)
+		dirs[j.write_below_n++] = p->cli.digestfile.dir;
 	if (l) {
 		dirs[j.write_below_n++] = l->dirfd;
 	} else if (p->layout) {
@@ -372,14 +311,13 @@ int pull_main(int argc, char **argv)
 		die_err(quoted_str(p.reference_arg), r, &e);
 	if (!p.output)
 		cli_need_stdout_not_tty();
-	p.creds.creds_domain = p.reference.domain;
-	r = credentials_open(&p.creds, &p.registry.credentials, &e);
-	if (!r && p.registries)
-		r = mirrors_open(p.registries, &p.registry.mirrors, &e);
+	cli_registry_credentials(&p.cli, p.reference.domain);
+	if (p.registries)
+		r = mirrors_open(p.registries, &p.cli.registry.mirrors, &e);
 	if (r < 0)
 		die_err(NULL, r, &e);
 	close_door(&p, NULL);
-	r = registry_open(&p.reference, &p.registry, &p.r, &e);
+	r = registry_open(&p.reference, &p.cli.registry, &p.r, &e);
 	if (!r)
 		r = registry_select(p.r, &p.reference, &p.selection, &p.sel, &e);
 	if (r < 0)
@@ -390,10 +328,10 @@ int pull_main(int argc, char **argv)
 		write_stream(&p);
 	if (CFG_PROGRESS)
 		progress_stop(p.progress);
-	cli_digestfile_digest(&p.digestfile, &p.sel.top->digest);
+	cli_digestfile_digest(&p.cli.digestfile, &p.sel.top->digest);
 	summary(&p, began);
 	registry_close(p.r);
-	credentials_close(p.registry.credentials);
-	mirrors_close(p.registry.mirrors);
+	credentials_close(p.cli.registry.credentials);
+	mirrors_close(p.cli.registry.mirrors);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "libcommon/registry.h"
 #include "libcommon/runtime.h"
 
 /* ---- registration: generated from the header comments of applets/NAME.c -------------------------------------------------------- */
@@ -43,6 +44,8 @@ int cli_getopt(int argc, char **argv, const char *shortopts, const struct option
 enum { /* values of long options without a letter start here; the common ones stand above CLI_OPT_COMMON */
 	CLI_OPT = 256,
 	CLI_OPT_RUN = 0x6000,
+	CLI_OPT_REGISTRY = 0x6100,
+	CLI_OPT_TRANSFER = 0x6200,
 	CLI_OPT_COMMON = 0x7000,
 };
 #define CLI_COMMON_OPTIONS \
@@ -76,11 +79,8 @@ void cli_run_mount(struct run_options *r, const struct container_mount *m);
 /* Puts them over what c says; sets is where the capabilities of a bundle stand, or NULL. */
 void cli_run_apply(const struct run_options *r, struct container *c, struct cap_sets *sets);
 
-/* ---- standard streams ------------------------------------------------------------------------------------------------------------------------------- */
-void cli_need_stdout_not_tty(void); /* dies with 64: a filter refuses to write an archive to a terminal */
-/* Standard input as a stream; dies with 66 where it is empty: "standard input is empty (did the command before the pipe fail?)". */
-struct stream *cli_stdin(void);
-
+/* ---- options about a registry: what pull, push, login and logout share ----------------------------------------------------------- */
+enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
 /* --digestfile: opened before the work, written after it. A plain file is replaced; what a link or a device name stands for is written to. */
 struct digestfile {
 	const char *path; /* NULL: none */
@@ -90,8 +90,43 @@ void cli_digestfile_open(struct digestfile *f, const char *path); /* dies */
 void cli_digestfile_write(struct digestfile *f, struct span text);
 void cli_digestfile_digest(struct digestfile *f, const struct digest *d); /* and a line feed */
 int cli_open_parent(const char *path); /* the directory that holds path: fd or -errno */
+struct registry_cli {
+	struct credentials_options creds;
+	struct registry_options registry;
+	unsigned jobs;
+	struct digestfile digestfile;
+	enum progress_mode progress_mode;
+	int progress_fd;
+};
+#define CLI_REGISTRY_OPTIONS \
+	{ "authfile", required_argument, NULL, CLI_OPT_REGISTRY }, \
+	{ "creds-fd", required_argument, NULL, CLI_OPT_REGISTRY + 1 }, \
+	{ "auth-trace", no_argument, NULL, CLI_OPT_REGISTRY + 2 }, \
+	{ "cacert", required_argument, NULL, CLI_OPT_REGISTRY + 3 }, \
+	{ "cert-dir", required_argument, NULL, CLI_OPT_REGISTRY + 4 }, \
+	{ "tls-verify", optional_argument, NULL, CLI_OPT_REGISTRY + 5 }, \
+	{ "plain-http", no_argument, NULL, CLI_OPT_REGISTRY + 6 }, \
+	{ "retries", required_argument, NULL, CLI_OPT_REGISTRY + 7 }, \
+	{ "deadline", required_argument, NULL, CLI_OPT_REGISTRY + 8 }
+#define CLI_TRANSFER_OPTIONS \
+	{ "jobs", required_argument, NULL, CLI_OPT_TRANSFER }, \
+	{ "digestfile", required_argument, NULL, CLI_OPT_TRANSFER + 1 }, \
+	{ "progress", required_argument, NULL, CLI_OPT_TRANSFER + 2 }, \
+	{ "progress-fd", required_argument, NULL, CLI_OPT_TRANSFER + 3 }, \
+	{ "min-rate", required_argument, NULL, CLI_OPT_TRANSFER + 4 }
+void cli_registry_init(struct registry_cli *c);
+bool cli_registry_option(struct registry_cli *c, int opt); /* false: it is none of them */
+void cli_registry_check(struct registry_cli *c);           /* once all options are read; opens the digestfile */
+/* Opens the credentials; those of --creds-fd are for domain. */
+void cli_registry_credentials(struct registry_cli *c, const char *domain);
+void cli_meter_name(struct meter *m, const struct descriptor *d);
 
 void cli_stats(const struct blob_stats *s); /* --stats: one line of JSON on stderr */
+
+/* ---- standard streams ------------------------------------------------------------------------------------------------------------------------------- */
+void cli_need_stdout_not_tty(void); /* dies with 64: a filter refuses to write an archive to a terminal */
+/* Standard input as a stream; dies with 66 where it is empty: "standard input is empty (did the command before the pipe fail?)". */
+struct stream *cli_stdin(void);
 
 /* ---- IMAGE operand: "-" or NULL the standard input, a file that holds a stream, or a layout DIR, DIR:TAG, DIR@DIGEST -------- */
 void cli_image_open(const char *operand, const struct image_options *o, struct image **img);
@@ -138,7 +173,6 @@ void cli_jail(int write_below);
 bool cli_guarded(void (*undo)(void *arg), void *arg);
 
 /* ---- progress ------------------------------------------------------------------------------------------------------------------------------------------- */
-enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
 enum progress_mode cli_progress_mode(const char *value); /* dies with 64 */
 struct progress;
 /* Draws the meters on stderr (auto: only on a terminal) or writes JSON Lines to fd (stderr, or --progress-fd) from a thread of its own.

@@ -74,6 +74,7 @@ int registry_get_blob(struct registry *r, const struct descriptor *d, uint64_t o
 /* Where the transfers of r stand on the wire: bytes received, requests, retries; for the summary line. */
 struct registry_stats {
 	_Atomic uint64_t received, requests, retries;
+	_Atomic uint64_t sent; /* bytes of requests' bodies */
 };
 const struct registry_stats *registry_stats(const struct registry *r);
 
@@ -127,5 +128,52 @@ int fetch_image_to_stream(struct registry *r, const struct selection *s, struct 
 /* The whole selection into a layout: blobs, documents, and last of all the tag (or NULL). */
 int fetch_image_to_layout(struct registry *r, const struct selection *s, const struct layout *l, const char *tag,
 			  const struct fetch_options *o, struct err *e);
+
+/* ---- push: an image's blobs and documents to a registry ------------------------------------------------------------------------
+ * After an error threads may still be at work for a moment: all that they were given must stay until the process ends. */
+struct push_blob {
+	const struct descriptor *d;
+	struct strs from; /* repositories of the same registry that may have it */
+	int fd;           /* of a file that is the blob; -1: the image has it */
+};
+struct push {
+	struct image *img;                  /* or NULL: then all blobs have files */
+	const struct document *const *docs; /* the top first, as image_documents has them */
+	size_t docs_n;
+	struct push_blob *blobs; /* configs and layers in the order of the manifests, each once */
+	size_t blobs_n, layers_n;
+	size_t foreign_n; /* layers that are not for distribution, and are left out */
+};
+/* Lists what docs name. Repositories that an image of this registry is known to come from are noted for mounting. */
+int push_plan(struct push *p, const char *domain, struct err *e);
+void push_release(struct push *p); /* all but img and docs */
+struct push_options {
+	unsigned jobs;      /* at a time, at least 1 */
+	uint64_t chunk;     /* bytes of one request; 0: as many as the registry takes */
+	uint64_t spool_max; /* of an image from a pipe: bytes on disk; one blob always fits */
+	struct meter *meters;           /* one a blob */
+	const char *const *mount_from;  /* repositories, NULL-terminated; or NULL */
+	const char *const *tags;        /* NULL-terminated; none: by digest alone */
+};
+struct push_stats {
+	_Atomic uint64_t read, hashed, spooled, exist, mounted;
+};
+/* An artifact (image-spec manifest.md, "Guidelines for Artifact Usage"): an empty config, and files as layers. */
+struct artifact_file {
+	const char *title, *type; /* title NULL: none is written */
+	int fd;                   /* of a regular file */
+};
+struct artifact {
+	const char *type;
+	const struct document *subject;   /* or NULL */
+	const char *const *annotations;   /* "KEY=VALUE", NULL-terminated */
+	const struct artifact_file *files;
+	size_t files_n;
+};
+/* The manifest; plan it with p->docs = &out. */
+int artifact_document(const struct artifact *a, struct document *out, struct err *e);
+int artifact_plan(const struct artifact *a, struct push *p, struct err *e); /* after push_plan: gives the blobs their files */
+/* Blobs, then documents, the tags last. */
+int push_run(struct registry *r, const struct push *p, const struct push_options *o, struct push_stats *stats, struct err *e);
 
 #endif

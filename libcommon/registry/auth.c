@@ -28,6 +28,9 @@ struct auth {
 	pthread_mutex_t lock;
 	pthread_mutex_t look_up; /* helpers run one at a time */
 	struct entry *entries;
+	char *push;	    /* the repository that tokens are for pushing to, or NULL */
+	struct strs others; /* scopes that go along: what is mounted from */
+	_Atomic bool alone; /* the realm refused them */
 };
 
 static void secret_free(char *s)
@@ -72,7 +75,24 @@ void auth_close(struct auth *a)
 	}
 	pthread_mutex_destroy(&a->lock);
 	pthread_mutex_destroy(&a->look_up);
+	strs_release(&a->others);
+	free(a->push);
 	free(a);
+}
+
+void auth_want_push(struct auth *a, const char *repository)
+{
+	a->push = xstrdup(repository);
+}
+
+void auth_want_pull(struct auth *a, const char *other_repository)
+{
+	_cleanup_(freep) char *scope = xasprintf("repository:%s:pull", other_repository);
+
+	for (size_t i = 0; i < a->others.n; i++)
+		if (!strcmp(a->others.v[i], scope))
+			return;
+	strs_take(&a->others, steal_ptr(&scope));
 }
 
 static struct entry *entry_of(struct auth *a, const struct auth_target *t)
@@ -181,14 +201,39 @@ static void add_parameter(struct buf *b, char sep, const char *key, struct span 
 	url_add_escaped(b, value);
 }
 
-/* The scope that the challenge asks for, or reading the repository. */
-static const char *scope_of(const struct entry *en, struct buf *b)
+/* Whether a part of a challenge's scope is asked for already. */
+static bool scope_covered(const struct auth *a, const struct strs *scopes, struct span part)
 {
-	if (en->challenge.scope && *en->challenge.scope)
-		return en->challenge.scope;
-	if (*en->repository)
-		buf_addf(b, "repository:%s:pull", en->repository);
-	return buf_str(b);
+	size_t n = strlen(a->push) + 12;
+
+	for (size_t i = 0; i < scopes->n; i++)
+		if (span_is(part, scopes->v[i]))
+			return true;
+	return part.n > n && span_starts(part, "repository:") &&
+	       span_eq(span_of(part.p + 11, n - 12), span_str(a->push)) && part.p[n - 1] == ':' &&
+	       (span_is(span_tail(part, n), "pull") || span_is(span_tail(part, n), "push") ||
+		span_is(span_tail(part, n), "push,pull"));
+}
+
+/* The scope that the challenge asks for, or reading the repository; where it is pushed to, one
+ * token that serves for all that will be asked. */
+static void scopes_of(const struct auth *a, const struct entry *en, struct strs *out)
+{
+	struct span asked = span_str(en->challenge.scope), part;
+
+	if (!a->push || strcmp(en->repository, a->push)) {
+		if (asked.n)
+			strs_add(out, en->challenge.scope);
+		else if (*en->repository)
+			strs_take(out, xasprintf("repository:%s:pull", en->repository));
+		return;
+	}
+	strs_take(out, xasprintf("repository:%s:pull,push", a->push));
+	for (size_t i = 0; i < a->others.n && !a->alone; i++)
+		strs_add(out, a->others.v[i]);
+	while (span_cut(&asked, ' ', &part))
+		if (part.n && !scope_covered(a, out, part))
+			strs_take(out, span_dup(part));
 }
 
 /* RFC 6750: the token goes into a header, so it may hold nothing that ends one. */
@@ -294,21 +339,22 @@ static int token_ask_retrying(struct auth *a, struct entry *en, const struct htt
 static int token_get(struct auth *a, struct entry *en, const struct url *realm, unsigned flags,
 		     const struct credential *c, struct err *e)
 {
-	_cleanup_(buf_release) struct buf target = BUF_INIT, scope = BUF_INIT;
+	_cleanup_(buf_release) struct buf target = BUF_INIT;
+	_cleanup_(strs_release) struct strs scopes = { 0 };
 	_cleanup_(secret_buf_release) struct buf basic = BUF_INIT;
 	struct url u = { .origin = realm->origin };
 	struct http_request q = { .method = "GET" };
 	struct span text = span_str(realm->target);
 	char sep = span_find(text, '?') < text.n ? '&' : '?';
-	const char *wanted = scope_of(en, &scope);
 
+	scopes_of(a, en, &scopes);
 	buf_add_span(&target, text);
 	if (en->challenge.service) {
 		add_parameter(&target, sep, "service", span_str(en->challenge.service));
 		sep = '&';
 	}
-	if (*wanted)
-		add_parameter(&target, sep, "scope", span_str(wanted));
+	for (size_t i = 0; i < scopes.n; i++, sep = '&')
+		add_parameter(&target, sep, "scope", span_str(scopes.v[i]));
 	if (c) {
 		basic_value(c, &basic);
 		q.authorization = buf_str(&basic);
@@ -322,20 +368,39 @@ static int token_post(struct auth *a, struct entry *en, const struct url *realm,
 		      const struct credential *c, struct err *e)
 {
 	_cleanup_(buf_release) struct buf scope = BUF_INIT;
+	_cleanup_(strs_release) struct strs scopes = { 0 };
 	_cleanup_(secret_buf_release) struct buf form = BUF_INIT;
 	struct http_request q = { .method = "POST",
 				  .content_type = "application/x-www-form-urlencoded" };
-	const char *wanted = scope_of(en, &scope);
 
+	scopes_of(a, en, &scopes);
+	for (size_t i = 0; i < scopes.n; i++)
+		buf_addf(&scope, "%s%s", i ? " " : "", scopes.v[i]);
 	buf_reserve(&form, 3 * strlen(c->identity_token) + 4096);
 	buf_adds(&form, "grant_type=refresh_token&client_id=ocibox");
 	if (en->challenge.service)
 		add_parameter(&form, '&', "service", span_str(en->challenge.service));
-	if (*wanted)
-		add_parameter(&form, '&', "scope", span_str(wanted));
+	if (scope.n)
+		add_parameter(&form, '&', "scope", buf_span(&scope));
 	add_parameter(&form, '&', "refresh_token", span_str(c->identity_token));
 	q.body = buf_span(&form);
 	return token_ask_retrying(a, en, &q, realm, flags, e);
+}
+
+static int token_request(struct auth *a, struct entry *en, const struct url *realm, unsigned flags,
+			 const struct credential *c, struct err *e)
+{
+	for (;;) {
+		bool more = a->others.n && !a->alone;
+		struct err fault = { 0 };
+		int r = c && c->identity_token ? token_post(a, en, realm, flags, c, &fault)
+					       : token_get(a, en, realm, flags, c, &fault);
+
+		/* who may not read what could be mounted may push all the same */
+		if (r != E_AUTH || !more)
+			return r < 0 ? err_set(e, r, "%s", fault.text) : r;
+		a->alone = true;
+	}
 }
 
 static int token_fetch(struct auth *a, struct entry *en, const struct auth_target *t, struct err *e)
@@ -360,10 +425,7 @@ static int token_fetch(struct auth *a, struct entry *en, const struct auth_targe
 		credential_release(&c);
 		return 0;
 	}
-	if (r > 0 && c.identity_token)
-		r = token_post(a, en, &realm, flags, &c, e);
-	else
-		r = token_get(a, en, &realm, flags, r ? &c : NULL, e);
+	r = token_request(a, en, &realm, flags, r ? &c : NULL, e);
 	credential_release(&c);
 	if (r == 0)
 		network_trace(a->net, a->net->trace_auth, "auth: %s/%s: token from %s for %llu s",

@@ -6,7 +6,14 @@
 
 #include "libcommon/registry/internal.h"
 
-enum { HEAD_STALL_MS = 60000, BODY_STALL_MS = 30000, DRAIN_MAX = 64 << 10, PULL_MIN = 32 << 10 };
+enum {
+	HEAD_STALL_MS = 60000,
+	PATIENCE_MS = 600000,
+	BODY_STALL_MS = 30000,
+	DRAIN_MAX = 64 << 10,
+	PULL_MIN = 32 << 10,
+	SEND_PIECE = 256 << 10,
+};
 
 /* ---- the body ---- */
 
@@ -95,9 +102,10 @@ static const struct stream_ops body_ops = { .fill = body_fill, .pull = body_pull
 
 /* ---- request and head ---- */
 
-static int read_head(struct connection *c, struct http_response *res, struct err *e)
+static int read_head(struct connection *c, struct http_response *res, bool patient, struct err *e)
 {
-	c->stall_ms = HEAD_STALL_MS;
+	c->stall_ms = patient ? PATIENCE_MS : HEAD_STALL_MS;
+	c->patient = patient;
 	c->measured = false;
 	while (!res->complete) {
 		struct span w = stream_peek(&c->in);
@@ -118,6 +126,37 @@ static int read_head(struct connection *c, struct http_response *res, struct err
 	return 0;
 }
 
+static int send_file(struct connection *c, struct http_body *f, struct err *e)
+{
+	_cleanup_(freep) unsigned char *piece = xmalloc(SEND_PIECE);
+	int r = 0;
+
+	c->sending = c->measured = true;
+	c->wait_ms = c->wait_bytes = 0;
+	f->fault = 0;
+	for (uint64_t at = 0; !r && at < f->length;) {
+		size_t n = (size_t)MIN(f->length - at, (uint64_t)SEND_PIECE);
+		ssize_t got = fd_pread_full(f->fd, piece, n, f->offset + at);
+
+		if (got < (ssize_t)n)
+			f->fault = got < 0 ? (int)got : E_TRUNCATED;
+		else if (f->look)
+			f->fault = f->look(f->arg, at, span_of(piece, n));
+		if (f->fault)
+			return err_set(e, f->fault, "%s", err_word(f->fault));
+		if (connection_answered(c))
+			return E_ANSWERED;
+		r = connection_write(c, span_of(piece, n), e);
+		at += n;
+		if (!r)
+			c->net->stats.sent += n;
+	}
+	if (!r)
+		c->sending = false;
+	c->wait_ms = c->wait_bytes = 0;
+	return r;
+}
+
 static int send_and_read(struct connection *c, const struct http_request *q, const struct url *u,
 			 struct http_response *res, struct err *e)
 {
@@ -129,14 +168,20 @@ static int send_and_read(struct connection *c, const struct http_request *q, con
 	r = connection_write(c, buf_span(&b), e);
 	/* the buffer held secrets */
 	explicit_bzero(b.p, b.n);
+	if (r == 0 && q->file)
+		r = send_file(c, q->file, e);
 	if (r == 0)
-		return read_head(c, res, e);
+		return read_head(c, res, q->patient, e);
 	/* a server that refuses early may have said why */
-	if (r == -EPIPE || r == -ECONNRESET) {
+	if (r == -EPIPE || r == -ECONNRESET || r == E_ANSWERED) {
 		struct err late = { 0 };
+		int answer = read_head(c, res, false, &late);
 
-		if (read_head(c, res, &late) == 0)
+		res->keep_alive = false;
+		if (answer == 0)
 			return 0;
+		if (r == E_ANSWERED)
+			r = err_set(e, answer, "%s", late.text);
 	}
 	return r;
 }
@@ -163,7 +208,8 @@ int exchange_open(struct network *n, const struct http_request *q, const struct 
 		if (r == 0)
 			break;
 		/* the server closed a kept connection just when we took it */
-		stale = c->reused && x->res.seen == 0 && r != -ETIMEDOUT && r != E_TRY_LATER;
+		stale = c->reused && x->res.seen == 0 && r != -ETIMEDOUT && r != E_TRY_LATER &&
+			!(q->file && q->file->fault);
 		http_response_release(&x->res);
 		connection_put(c, false);
 		free(x);

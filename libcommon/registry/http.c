@@ -382,8 +382,12 @@ void http_request_write(struct buf *b, const struct http_request *q, const struc
 		buf_addf(b, "Range: bytes=%llu-\r\n", (unsigned long long)q->from);
 	field_add(b, "If-Range", q->from ? q->if_range : NULL);
 	field_add(b, "Content-Type", q->content_type);
-	if (q->body.p)
-		buf_addf(b, "Content-Length: %zu\r\n", q->body.n);
+	if (q->ranged && q->file->length)
+		buf_addf(b, "Content-Range: %llu-%llu\r\n", (unsigned long long)q->first,
+			 (unsigned long long)(q->first + q->file->length - 1));
+	if (q->file || q->body.p)
+		buf_addf(b, "Content-Length: %llu\r\n",
+			 (unsigned long long)(q->file ? q->file->length : q->body.n));
 	buf_adds(b, "\r\n");
 	buf_add_span(b, q->body);
 }

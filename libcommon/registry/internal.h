@@ -90,16 +90,32 @@ int http_response_end(const struct http_response *r);
 /* The value of the nth field (0 the first) of that name; p is NULL where there is none. */
 struct span http_response_field(const struct http_response *r, const char *name, unsigned nth);
 
+/* A request's body that is read from a file while it is sent. */
+struct http_body {
+	int fd;
+	uint64_t offset, length; /* in the file */
+	/* Sees each piece, at bytes from the body's start, before it is sent; an error ends the
+	 * request. */
+	int (*look)(void *arg, uint64_t at, struct span piece);
+	void *arg;
+	int fault; /* what look or reading the file returned: none of the server's */
+};
 struct http_request {
 	const char *method;
 	const char *accept;	   /* or NULL, as all that follow */
 	const char *authorization; /* secret */
 	const char *content_type;  /* with body */
 	struct span body;
+	struct http_body *file; /* in its place */
+	bool ranged;		/* Content-Range of the file's bytes, which begin at: */
+	uint64_t first;
 	uint64_t from; /* > 0: Range: bytes=FROM- */
 	const char *if_range;
+	bool home_only; /* credentials are for the registry's own origin, and asked for nowhere else
+			 */
+	bool patient;	/* the answer may take minutes */
 };
-/* The head and body of a request for u. absolute: the absolute form, for a proxy, with
+/* The head of a request for u, and its body unless that is in a file. absolute: the absolute form, for a proxy, with
  * proxy_authorization (or NULL). */
 void http_request_write(struct buf *b, const struct http_request *q, const struct url *u,
 			bool absolute, const char *proxy_authorization);
@@ -187,6 +203,8 @@ struct connection {
 	size_t lo, hi;		      /* what of it is not yet used (TLS records) */
 	uint64_t wait_ms, wait_bytes; /* since the present measure of the rate, or the request, began */
 	bool measured;		      /* the rate counts: a body is under way */
+	bool patient;		      /* the head may take as long as one byte of it */
+	bool sending;		      /* a request's body, which an early answer ends */
 	unsigned stall_ms;	      /* how long to wait for a byte */
 	struct err err;		      /* the words of in.err */
 	struct connection *next;
@@ -206,6 +224,8 @@ int connection_get(struct network *n, const struct origin *o, unsigned flags,
 /* Keeps it for the next request, or closes it. */
 void connection_put(struct connection *c, bool reusable);
 int connection_write(struct connection *c, struct span data, struct err *e);
+enum { E_ANSWERED = -10101 }; /* of connection_write while sending: the peer has begun to speak */
+bool connection_answered(const struct connection *c);
 /* A connected TCP socket to o, non-blocking; the addresses are tried in turn, the next after 250 ms
  * or a failure. */
 int dial(struct network *n, const struct origin *o, unsigned flags, struct err *e);
@@ -259,6 +279,10 @@ int auth_challenged(struct auth *a, const struct auth_target *t, const struct ht
 		    unsigned generation, struct err *e);
 /* The server took what auth_header gave. */
 void auth_accepted(struct auth *a, const struct auth_target *t, unsigned generation);
+/* Tokens for this repository are to be good for pushing, and for mounting from others. Before the
+ * first request. */
+void auth_want_push(struct auth *a, const char *repository);
+void auth_want_pull(struct auth *a, const char *other_repository);
 /* Whether there were no credentials to offer, when some were asked for. */
 bool auth_is_bare(struct auth *a, const struct auth_target *t);
 
@@ -287,6 +311,19 @@ struct registry {
 int request_get(struct registry *r, struct endpoint *p, const char *path,
 		const struct http_request *q, unsigned *attempts, struct exchange **out,
 		struct err *e);
+/* The same with any method; a status in others (0-terminated, or NULL) is an answer, too. */
+int request_send(struct registry *r, struct endpoint *p, const char *path,
+		 const struct http_request *q, const unsigned *others, unsigned *attempts,
+		 struct exchange **out, struct err *e);
+/* One try, at u, which a registry named: redirects and challenges are answered, the status may be
+ * any. */
+int request_url(struct registry *r, struct endpoint *p, const struct url *u,
+		const struct http_request *q, struct exchange **out, struct err *e);
+/* Whether a registry may send us from one URL to another (a redirect, a Location). */
+int redirect_check(struct registry *r, const struct origin *home, const struct url *from,
+		   const struct url *to, struct err *e);
+/* The code of a fault that no further try will mend. */
+int fault_final(int code);
 /* After fault number n of a request: waits (backoff with jitter, Retry-After where x has one); 0,
  * or an error when there is no time. */
 int request_backoff(struct registry *r, unsigned n, struct exchange *x, struct err *e);

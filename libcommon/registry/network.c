@@ -102,29 +102,64 @@ int network_sleep(const struct network *n, uint64_t ms, struct err *e)
 
 /* ---- sending ---- */
 
+/* Accounts for the time spent waiting for the peer; only that counts, a slow reader is none of its
+ * fault. */
+static int rate_check(struct connection *c, struct err *e)
+{
+	uint64_t need = c->net->min_rate;
+
+	if (!c->measured || !need || c->wait_ms < RATE_WINDOW_MS)
+		return 0;
+	if (c->wait_bytes * 1000 / c->wait_ms < need)
+		return err_set(e, E_TRY_LATER, "the server %s less than %llu bytes a second",
+			       c->sending ? "takes" : "sends", (unsigned long long)need);
+	c->wait_ms = c->wait_bytes = 0;
+	return 0;
+}
+
+/* Until the peer takes bytes. */
+static int wait_writable(struct connection *c, struct err *e)
+{
+	struct pollfd p = { .fd = c->fd, .events = (short)(POLLOUT | (c->sending ? POLLIN : 0)) };
+	unsigned ms = network_time(c->net, SEND_MS);
+	uint64_t begin = clock_ms();
+
+	if (ms == 0)
+		return deadline_over(e);
+	int n = poll(&p, 1, (int)ms);
+	c->wait_ms += clock_ms() - begin;
+	if (n == 0 && network_time(c->net, SEND_MS) > 0)
+		return err_set(e, -ETIMEDOUT, "sending: the peer takes nothing");
+	return n > 0 && c->sending && p.revents & POLLIN ? E_ANSWERED : 0;
+}
+
 static int send_all(struct connection *c, struct span data, size_t *sent, struct err *e)
 {
+	int r = 0;
+
 	*sent = 0;
-	while (*sent < data.n) {
+	while (!r && *sent < data.n) {
 		ssize_t n = send(c->fd, data.p + *sent, data.n - *sent, MSG_NOSIGNAL);
-		struct pollfd p = { .fd = c->fd, .events = POLLOUT };
-		unsigned ms;
 
 		if (n >= 0) {
 			*sent += (size_t)n;
-			continue;
-		}
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN)
+			c->wait_bytes += (uint64_t)n;
+		} else if (errno == EAGAIN) {
+			r = wait_writable(c, e);
+			if (!r)
+				r = rate_check(c, e);
+		} else if (errno != EINTR) {
 			return err_set(e, -errno, "sending: %s", strerror(errno));
-		ms = network_time(c->net, SEND_MS);
-		if (ms == 0)
-			return deadline_over(e);
-		if (poll(&p, 1, (int)ms) == 0 && network_time(c->net, SEND_MS) > 0)
-			return err_set(e, -ETIMEDOUT, "sending: the peer takes nothing");
+		}
 	}
-	return 0;
+	return r;
+}
+
+bool connection_answered(const struct connection *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
 }
 
 static int tls_send_pending(struct connection *c, struct err *e)
@@ -165,31 +200,15 @@ int connection_write(struct connection *c, struct span data, struct err *e)
 
 /* ---- receiving ---- */
 
-/* Accounts for the time spent waiting for the peer; only that counts, a slow reader is none of its
- * fault. */
-static int rate_check(struct connection *c)
-{
-	uint64_t need = c->net->min_rate;
-
-	if (!c->measured || !need || c->wait_ms < RATE_WINDOW_MS)
-		return 0;
-	if (c->wait_bytes * 1000 / c->wait_ms < need)
-		return err_set(&c->err, E_TRY_LATER,
-			       "the server sends less than %llu bytes a second",
-			       (unsigned long long)need);
-	c->wait_ms = c->wait_bytes = 0;
-	return 0;
-}
-
 /* Until the head of an answer is there each byte may be waited for, but not all of them for ever:
  * what is left of that time. */
 static unsigned head_time(const struct connection *c, unsigned ms)
 {
+	unsigned most = c->patient ? c->stall_ms : network_head_ms;
+
 	if (c->measured)
 		return ms;
-	return c->wait_ms >= network_head_ms
-		       ? 0
-		       : (unsigned)MIN((uint64_t)ms, network_head_ms - c->wait_ms);
+	return c->wait_ms >= most ? 0 : (unsigned)MIN((uint64_t)ms, most - c->wait_ms);
 }
 
 static int wait_readable(struct connection *c)
@@ -218,7 +237,7 @@ static int wait_readable(struct connection *c)
 		c->wait_ms += clock_ms() - now;
 		if (r > 0)
 			return 0;
-		r = rate_check(c);
+		r = rate_check(c, &c->err);
 		if (r < 0)
 			return r;
 	}
@@ -234,7 +253,7 @@ static ssize_t receive(struct connection *c, unsigned char *buf, size_t size)
 		if (n > 0) {
 			c->net->stats.received += (uint64_t)n;
 			c->wait_bytes += (uint64_t)n;
-			r = rate_check(c);
+			r = rate_check(c, &c->err);
 			return r < 0 ? r : n;
 		}
 		if (n == 0)
@@ -292,7 +311,8 @@ static int tls_step(struct connection *c, struct span *data, struct err *e)
 {
 	size_t used;
 	ssize_t n;
-	int r = tls_send_pending(c, e);
+	/* of a body that the peer answered early the rest is not wanted */
+	int r = c->sending ? 0 : tls_send_pending(c, e);
 
 	if (r < 0)
 		return r;
@@ -490,7 +510,7 @@ int connection_get(struct network *n, const struct origin *o, unsigned flags,
 	while (!fresh && (c = take_idle(n, o, flags))) {
 		if (is_quiet(c)) {
 			c->reused = true;
-			c->measured = false;
+			c->measured = c->patient = false;
 			c->wait_ms = 0;
 			*out = c;
 			return 0;

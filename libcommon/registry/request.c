@@ -1,4 +1,4 @@
-/* A GET as the user means it: redirects followed, challenges answered, passing faults tried again.
+/* A request as the user means it: redirects followed, challenges answered, passing faults tried again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +78,9 @@ static int hop(struct registry *r, struct endpoint *p, const struct origin *home
 	unsigned flags, generation;
 	struct auth_target t = target_of(p, home, u, &flags);
 
+	/* where a Location leads is nobody that the user has named (T62) */
+	if (template->home_only && !t.domain)
+		return exchange_open(&r->net, template, u, flags, out, e);
 	for (unsigned i = 0;; i++) {
 		_cleanup_(buf_release) struct buf authorization = BUF_INIT;
 		struct http_request q = *template;
@@ -114,7 +117,7 @@ static int hop(struct registry *r, struct endpoint *p, const struct origin *home
 
 /* ---- redirects ---- */
 
-static int redirect_check(struct registry *r, const struct origin *home, const struct url *from,
+int redirect_check(struct registry *r, const struct origin *home, const struct url *from,
 			  const struct url *to, struct err *e)
 {
 	if (from->origin.https && !to->origin.https)
@@ -125,16 +128,22 @@ static int redirect_check(struct registry *r, const struct origin *home, const s
 	return origin_check_named(home, &to->origin, e);
 }
 
-static bool is_redirect(unsigned status)
+/* What changes something is sent elsewhere only where that keeps the method and the body. */
+static bool is_redirect(unsigned status, const char *method)
 {
-	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+	if (status == 307 || status == 308)
+		return true;
+	return (status == 301 || status == 302 || status == 303) &&
+	       (!strcmp(method, "GET") || !strcmp(method, "HEAD"));
 }
 
 static int follow(struct registry *r, struct endpoint *p, const struct origin *home,
-		  const char *path, const struct http_request *q, struct exchange **out,
+		  const struct url *start, const struct http_request *q, struct exchange **out,
 		  struct err *e)
 {
-	_cleanup_(url_release) struct url u = { .origin = *home, .target = xstrdup(path) };
+	_cleanup_(url_release) struct url u = { 0 };
+
+	url_copy(&u, start);
 
 	for (unsigned i = 0; i <= REDIRECTS_MAX; i++) {
 		struct url next = { 0 };
@@ -145,7 +154,7 @@ static int follow(struct registry *r, struct endpoint *p, const struct origin *h
 		if (ret < 0)
 			return ret;
 		location = http_response_field(&x->res, "Location", 0);
-		if (!is_redirect(x->res.status) || !location.p) {
+		if (!is_redirect(x->res.status, q->method) || !location.p) {
 			*out = x;
 			return 0;
 		}
@@ -176,6 +185,24 @@ static struct origin home_of(struct endpoint *p, bool *probe)
 	*probe = p->probe;
 	pthread_mutex_unlock(&p->lock);
 	return o;
+}
+
+static int follow_path(struct registry *r, struct endpoint *p, const struct origin *home,
+		       const char *path, const struct http_request *q, struct exchange **out,
+		       struct err *e)
+{
+	_cleanup_(url_release) struct url u = { .origin = *home, .target = xstrdup(path) };
+
+	return follow(r, p, home, &u, q, out, e);
+}
+
+int request_url(struct registry *r, struct endpoint *p, const struct url *u,
+		const struct http_request *q, struct exchange **out, struct err *e)
+{
+	bool probe;
+	struct origin home = home_of(p, &probe);
+
+	return follow(r, p, &home, u, q, out, e);
 }
 
 static void settle_scheme(struct endpoint *p, const struct origin *home)
@@ -212,12 +239,12 @@ static int follow_probing(struct registry *r, struct endpoint *p, const char *pa
 
 	home = home_of(p, &probe);
 	if (!probe)
-		return follow(r, p, &home, path, q, out, e);
+		return follow_path(r, p, &home, path, q, out, e);
 	for (int i = 0; i < (CFG_TLS ? 2 : 1); i++) {
 		home.https = CFG_TLS && (i == 0) == r->tls_first;
 		if (!p->has_port)
 			home.port = home.https ? 443 : 80;
-		ret[i] = follow(r, p, &home, path, q, &x[i], &fault[i]);
+		ret[i] = follow_path(r, p, &home, path, q, &x[i], &fault[i]);
 		if (is_other_protocol(ret[i], x[i], p))
 			continue;
 		chosen = i;
@@ -234,16 +261,23 @@ static int follow_probing(struct registry *r, struct endpoint *p, const char *pa
 
 /* ---- with retries ---- */
 
-static int final_code(int code)
+int fault_final(int code)
 {
 	return (code > -10000 && code < 0) || code == E_TRUNCATED || code == E_NOT_TLS
 		       ? E_UNAVAILABLE
 		       : code;
 }
 
-int request_get(struct registry *r, struct endpoint *p, const char *path,
-		const struct http_request *q, unsigned *attempts, struct exchange **out,
-		struct err *e)
+static bool is_among(unsigned status, const unsigned *list)
+{
+	while (list && *list && *list != status)
+		list++;
+	return list && *list;
+}
+
+int request_send(struct registry *r, struct endpoint *p, const char *path,
+		 const struct http_request *q, const unsigned *others, unsigned *attempts,
+		 struct exchange **out, struct err *e)
 {
 	for (unsigned n = 0;; n++) {
 		struct err fault = { 0 };
@@ -251,7 +285,7 @@ int request_get(struct registry *r, struct endpoint *p, const char *path,
 		int ret = follow_probing(r, p, path, q, &x, &fault);
 		bool again;
 
-		if (ret == 0 && x->res.status / 100 == 2) {
+		if (ret == 0 && (x->res.status / 100 == 2 || is_among(x->res.status, others))) {
 			*out = x;
 			return 0;
 		}
@@ -267,12 +301,19 @@ int request_get(struct registry *r, struct endpoint *p, const char *path,
 			if (ret < 0)
 				err_set(e, ret, "%s; %s", fault.text, wait.text);
 		} else {
-			err_set(e, final_code(ret), "%s",
+			err_set(e, fault_final(ret), "%s",
 				fault.text[0] ? fault.text : err_word(ret));
-			ret = final_code(ret);
+			ret = fault_final(ret);
 		}
 		exchange_close(x);
 		if (ret < 0)
 			return ret;
 	}
+}
+
+int request_get(struct registry *r, struct endpoint *p, const char *path,
+		const struct http_request *q, unsigned *attempts, struct exchange **out,
+		struct err *e)
+{
+	return request_send(r, p, path, q, NULL, attempts, out, e);
 }

@@ -1,0 +1,80 @@
+/* What the applets that talk to a registry share: options, and opening the repository. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/cli.h"
+
+static void trace(void *arg, const char *line)
+{
+	dprintf(STDERR_FILENO, "%s: %s\n", applet_name, line);
+}
+
+void cli_registry_init(struct registry_cli *c)
+{
+	*c = (struct registry_cli){
+		.creds = { .creds_fd = -1 },
+		.registry = { .tls_verify = true, .retries = 5, .min_rate = 1024, .trace = trace },
+		.jobs = 4,
+		.progress_fd = STDERR_FILENO,
+		.digestfile = { .fd = -1, .dir = -1 },
+	};
+}
+
+bool cli_registry_option(struct registry_cli *c, int opt)
+{
+	struct registry_options *o = &c->registry;
+
+	/* clang-format off */
+	switch (opt) {
+	case CLI_OPT_REGISTRY: c->creds.authfile = optarg; break;
+	case CLI_OPT_REGISTRY + 1: c->creds.creds_fd = (int)cli_number("--creds-fd", optarg, INT32_MAX); break;
+	case CLI_OPT_REGISTRY + 2: o->trace_auth = true; break;
+	case CLI_OPT_REGISTRY + 3: o->cacert = optarg; break;
+	case CLI_OPT_REGISTRY + 4: o->cert_dir = optarg; break;
+	case CLI_OPT_REGISTRY + 5: o->tls_verify = cli_bool("--tls-verify", optarg); break;
+	case CLI_OPT_REGISTRY + 6: o->plain_http = true; break;
+	case CLI_OPT_REGISTRY + 7: o->retries = (unsigned)cli_number("--retries", optarg, 1000); break;
+	case CLI_OPT_REGISTRY + 8: o->deadline_ms = cli_duration_ms("--deadline", optarg); break;
+	case CLI_OPT_TRANSFER: c->jobs = (unsigned)cli_number("--jobs", optarg, 64); break;
+	case CLI_OPT_TRANSFER + 1: c->digestfile.path = optarg; break;
+	case CLI_OPT_TRANSFER + 2: c->progress_mode = cli_progress_mode(optarg); break;
+	case CLI_OPT_TRANSFER + 3:
+		c->progress_fd = (int)cli_number("--progress-fd", optarg, INT32_MAX);
+		c->progress_mode = PROGRESS_JSON;
+		break;
+	case CLI_OPT_TRANSFER + 4: o->min_rate = cli_size("--min-rate", optarg); break;
+	default: return false;
+	}
+	/* clang-format on */
+	return true;
+}
+
+void cli_registry_check(struct registry_cli *c)
+{
+	if (!c->jobs)
+		die(64, "--jobs: 0 is too few");
+	if (fcntl(c->progress_fd, F_GETFD) < 0)
+		die(64, "--progress-fd: descriptor %d is not open", c->progress_fd);
+	cli_digestfile_open(&c->digestfile, c->digestfile.path);
+	c->registry.trace_requests = cli_debug;
+}
+
+void cli_registry_credentials(struct registry_cli *c, const char *domain)
+{
+	struct err e = { 0 };
+
+	c->creds.creds_domain = domain;
+	int r = credentials_open(&c->creds, &c->registry.credentials, &e);
+	if (r < 0)
+		die_err(NULL, r, &e);
+}
+
+void cli_meter_name(struct meter *m, const struct descriptor *d)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	snprintf(m->name, sizeof(m->name), "%.*s", 19, digest_text(&d->digest, text));
+	m->total = d->size;
+}
