@@ -43,6 +43,40 @@ for c in T80-manifest-values T80-config-size T74-nesting-million T12-sparse-mill
 	within "$c: memory"
 done
 
+# manifests and configs as large, or of as many values, as may be, in shapes that make large trees: read or refused
+PYTHONPATH=$tools python3 - "$T" <<'END'
+import json, sys
+from ocilib import *
+N = 99000
+shapes = {
+    "strings": lambda n: {"k%06d" % i: "v" * (n // N - 14) for i in range(N)},
+    "escapes": lambda n: {"k%06d" % i: "\n" * (n // N // 2 - 8) for i in range(N)},
+    "list": lambda n: ["v" * (n // N - 4)] * N,
+    "long": lambda n: "v" * n,
+    "long-keys": lambda n: {"%06d" % i + "k" * (n // N - 10): 0 for i in range(N)},
+    "lists": lambda n: [[]] * N,
+    "objects": lambda n: [{}] * N,
+    "members": lambda n: [{"a": 0}] * (N // 2),
+    "nested": lambda n: [[[[[[[[]]]]]]]] * (N // 8),
+}
+for name, shape in shapes.items():
+    for where, size in ("manifest", (4 << 20) - 2000), ("config", (8 << 20) - 2000):
+        l = Layout("%s/json/%s-%s" % (sys.argv[1], where, name))
+        text = lambda o: json.dumps(o, separators=(",", ":")).encode()
+        layer = l.layer(ent("f", data=b"x") + END)
+        odd = {"org.example.odd": shape(size)}
+        l.tag(l.manifest([layer], extra=odd if where == "manifest" else None,
+            config_bytes=text(dict({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [layer[1]]}},
+                **(odd if where == "config" else {})))))
+END
+for c in "$T"/json/*; do
+	rss unpack -q "$c" "$T/r"
+	like "$rc" '^(0|65)$' "a ${c##*/} is read or refused ($rc)"
+	within "${c##*/}: memory"
+	rm -rf "$T/r"
+done
+rm -rf "$T/json"
+
 if [ -e "$T/bin/pull" ]; then
 	start_faultd f "{\"servers\":{\"A\":{\"repos\":{\"app\":\"$img\",\"values\":\"$T/cases/T80-manifest-values\"}}}}"
 	rss pull -q -o "$T/l:x" "$addr/app"

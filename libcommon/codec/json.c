@@ -23,22 +23,31 @@ static const struct json *wrap(const json_t *v)
 
 /* ---- limits ---- */
 
+/* What the library's values take, measured, besides the bytes of strings. */
+enum { COST_STRING = 52, COST_KEY = 84, COST_CONTAINER = 124, COST_OTHER = 24 };
+/* The text and what becomes of it: a process of ours takes some 3 MiB besides, and 16 MiB in all. */
+enum { MEMORY_MAX = 12800 * 1024 };
+
 struct counter {
 	struct span text;
 	size_t i, values;
 	unsigned depth, deepest;
+	size_t memory, longest; /* bytes; the longest string is held once more while it is read */
 };
 
 /* Past a string, whose first quote has been read. */
 static void pass_string(struct counter *c)
 {
+	size_t begin = c->i;
 	while (c->i < c->text.n) {
 		unsigned char b = c->text.p[c->i++];
 		if (b == '"')
-			return;
+			break;
 		if (b == '\\')
 			c->i++;
 	}
+	c->memory += COST_STRING + c->i - begin;
+	c->longest = MAX(c->longest, c->i - begin);
 }
 
 /*
@@ -60,6 +69,7 @@ static void count(struct counter *c, size_t max_values, unsigned max_depth)
 		case '{':
 		case '[':
 			c->values++;
+			c->memory += COST_CONTAINER;
 			c->depth++;
 			c->deepest = MAX(c->deepest, c->depth);
 			break;
@@ -70,6 +80,7 @@ static void count(struct counter *c, size_t max_values, unsigned max_depth)
 		case ':':
 			/* What stood before it was a key. */
 			c->values -= c->values > 0;
+			c->memory += COST_KEY - COST_STRING;
 			break;
 		case ',':
 		case ' ':
@@ -79,6 +90,7 @@ static void count(struct counter *c, size_t max_values, unsigned max_depth)
 			break;
 		default:
 			c->values += !in_word;
+			c->memory += in_word ? 0 : COST_OTHER;
 			word = true;
 		}
 		in_word = word;
@@ -120,6 +132,8 @@ int json_parse(struct span text, const struct json_limits *lim, struct json **do
 		return err_set(e, E_TOOBIG, "JSON of more than %zu values", max_values);
 	if (c.deepest > max_depth)
 		return err_set(e, E_TOOBIG, "JSON nested more than %u deep", max_depth);
+	if (text.n + c.memory + c.longest > MEMORY_MAX)
+		return err_set(e, E_TOOBIG, "JSON that would take more than %d KiB of memory", MEMORY_MAX / 1024);
 	seed_tables();
 	*doc = (struct json *)json_loadb((const char *)(text.n ? text.p : (void *)""), text.n,
 					 JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);

@@ -145,6 +145,12 @@ static void limits(void)
 	is_num(limited('{', '}', 49999, "\"a\":1", false, &e), 0, "T80 keys are no values");
 	is_num(limited('"', '"', 1, "\\\\[\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{", false, &e), 0,
 	       "brackets in a string are no nesting");
+	err_clear(&e);
+	is_num(limited('"', '"', 99000, "a string of 23 letters!", false, &e), 0, "T80 99,000 strings");
+	memset(big, 'x', 39);
+	big[39] = '\0';
+	is_num(limited('"', '"', 99000, big, false, &e), E_TOOBIG, "T80 not if they are long");
+	is_str(e.text, "JSON that would take more than 12800 KiB of memory", "the text names the budget");
 	memset(big, ' ', sizeof(big));
 	memcpy(big, "{}", 2);
 	is_num(json_parse(span_of(big, sizeof(big) - 2), NULL, &doc, &e), 0, "T80 4 MiB");
