@@ -86,18 +86,26 @@ ssize_t fd_pread_full(int fd, void *p, size_t n, uint64_t offset)
 int fd_read_all(int fd, size_t max, struct buf *b)
 {
 	size_t start = b->n;
+	/* Most are small, and memory that was never touched costs more than copying them. */
+	char small[2048];
 	for (;;) {
-		buf_reserve(b, 16384);
-		ssize_t r = read(fd, b->p + b->n, 16384);
+		size_t room = b->cap > b->n ? b->cap - b->n - 1 : 0;
+		bool direct = room >= sizeof(small);
+		ssize_t r = direct ? read(fd, b->p + b->n, room) : read(fd, small, sizeof(small));
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0)
 			return -errno;
 		if (r == 0)
 			return 0;
-		b->n += (size_t)r;
+		if (direct)
+			b->n += (size_t)r;
+		else
+			buf_add(b, small, (size_t)r);
 		if (b->n - start > max)
 			return E_TOOBIG;
+		if ((size_t)r >= sizeof(small))
+			buf_reserve(b, MIN(b->n * 2, (size_t)256 << 10));
 	}
 }
 

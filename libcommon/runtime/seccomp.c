@@ -45,16 +45,19 @@ static int load(const struct sock_filter *program, int n, struct err *e)
 
 int filter_load(uint64_t caps, struct err *e)
 {
-	struct sock_filter *program = xcalloc(SECCOMP_PROGRAM_MAX, sizeof(*program));
+	struct sock_filter *program = NULL;
 	int n = -ENOENT, r;
 
 	for (size_t i = 0; i < ARRAY_LEN(seccomp_programs) && n < 0; i++)
 		if (seccomp_programs[i].caps == (caps & SECCOMP_RELEVANT_CAPS)) {
-			filter_unpack(&seccomp_programs[i], program);
 			n = seccomp_programs[i].n;
+			program = xcalloc((size_t)n, sizeof(*program));
+			filter_unpack(&seccomp_programs[i], program);
 		}
-	if (n < 0 && CFG_SECCOMP_COMPUTE)
+	if (n < 0 && CFG_SECCOMP_COMPUTE) {
+		program = xcalloc(SECCOMP_PROGRAM_MAX, sizeof(*program));
 		n = seccomp_compute_here(caps, program);
+	}
 	if (n >= 0)
 		r = load(program, n, e);
 	else if (CFG_SECCOMP_COMPUTE)
