@@ -210,6 +210,21 @@ if is_root; then
 	run ns-run --userns "$R" sh -c 'id -u; cat /proc/self/uid_map'
 	rc_is 0 "root: --userns"
 	isnt "$(ns-run --userns "$R" readlink /proc/self/ns/user)" "$(readlink /proc/self/ns/user)" "root: a user namespace of its own"
+	ok "the probe builds" cc -O1 -static -w -o "$T/nsprobe" "$tools/nsprobe.c"
+	for w in pidfd_open setns; do
+		run "$T/nsprobe" without $w ns-run "$R" sh -c 'readlink /proc/self/ns/net; ls /sys/class/net; ip addr show lo'
+		isnt "${out%%
+*}" "$(readlink /proc/self/ns/net)" "root: a network of its own without $w"
+		like "$out" '^lo
+' "root: without $w /sys shows it"
+		like "$out" 'inet 127.0.0.1/8' "root: without $w the loopback is up"
+	done
+	run unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_net_namespaces && ns-run "$1" true' - "$R"
+	rc_is 125 "root: no more network namespaces"
+	like "$err" 'network namespace.*No space|network namespace.*no space' "root: and it says so"
+	run unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_ipc_namespaces && ns-run "$1" true' - "$R"
+	rc_is 125 "root: nor others"
+	like "$err" 'cannot make the namespaces' "root: and it says so"
 	basics user as_user
 	users user as_user
 	signals user as_user

@@ -126,15 +126,22 @@ static int mask_thermal(struct setup *s)
 	return r;
 }
 
-int masks_apply(struct setup *s)
+static bool is_below_sys(const char *path)
+{
+	return !strncmp(path, "/sys/", 5);
+}
+
+int masks_apply(struct setup *s, bool below_sys)
 {
 	const char *const *masked = s->c->masked ? s->c->masked : default_masked;
 	const char *const *fixed = s->c->readonly_paths ? s->c->readonly_paths : default_readonly;
 	int r = 0;
 
 	for (size_t i = 0; !r && masked[i]; i++)
-		r = mask(s, masked[i]);
+		if (is_below_sys(masked[i]) == below_sys)
+			r = mask(s, masked[i]);
 	for (; !r && *fixed; fixed++)
-		r = make_readonly(s, *fixed);
-	return r || !masked[0] ? r : mask_thermal(s);
+		if (is_below_sys(*fixed) == below_sys)
+			r = make_readonly(s, *fixed);
+	return r || !below_sys || !masked[0] ? r : mask_thermal(s);
 }

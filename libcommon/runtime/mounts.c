@@ -100,14 +100,25 @@ static int mount_cgroup(struct setup *s)
 	return r == -EPERM || r == -EBUSY || r == -ENOENT ? 0 : r;
 }
 
+static const char pts_options[] = "newinstance,ptmxmode=0666,mode=0620";
+
+static int fs_in_dev(struct setup *s, const char *name, const char *fstype, const char *options,
+		     unsigned attrs)
+{
+	_cleanup_(mnt_release) struct mnt m = MNT_INIT;
+	int r = mnt_fs(&m, fstype, options, attrs);
+
+	return r ? r : mnt_attach(&m, s->dev, name, NULL);
+}
+
 static int in_dev(struct setup *s, const char *name, const char *fstype, const char *options,
 		  unsigned attrs)
 {
-	_cleanup_(mnt_release) struct mnt m = MNT_INIT;
-	int r = mkdirat(s->dev, name, 0755) ? -errno : mnt_fs(&m, fstype, options, attrs);
+	int r = mkdirat(s->dev, name, 0755) ? -errno : fs_in_dev(s, name, fstype, options, attrs);
 
-	if (!r)
-		r = mnt_attach(&m, s->dev, name, NULL);
+	/* Root of a user namespace that came from others: the group may not exist in it. */
+	if (r == -EINVAL && !strcmp(fstype, "devpts") && options != pts_options)
+		r = fs_in_dev(s, name, fstype, pts_options, attrs);
 	if ((r == -ENODEV || r == -EPERM) && !strcmp(fstype, "mqueue"))
 		return 0;
 	return r ? err_set(s->e, r, "cannot mount /dev/%s: %s", name, err_word(r)) : 0;
@@ -127,8 +138,8 @@ static bool has_gid(const struct container *c, uint32_t gid)
 static int mount_dev(struct setup *s)
 {
 	_cleanup_(mnt_release) struct mnt m = MNT_INIT;
-	const char *pts = has_gid(s->c, 5) ? "newinstance,ptmxmode=0666,mode=0620,gid=5"
-					   : "newinstance,ptmxmode=0666,mode=0620";
+	const char *pts =
+		has_gid(s->c, 5) ? "newinstance,ptmxmode=0666,mode=0620,gid=5" : pts_options;
 	const unsigned attrs = MNT_NOSUID | MNT_NOEXEC;
 	int r = mnt_fs(&m, "tmpfs", "mode=755," DATA_SIZE, MNT_NOSUID);
 
@@ -155,8 +166,13 @@ int mounts_standard(struct setup *s)
 	if (!r)
 		r = mount_dev(s);
 	setup_step(s, "mount /dev");
-	if (!r)
-		r = mount_sys(s);
+	return r;
+}
+
+int mounts_sys(struct setup *s)
+{
+	int r = mount_sys(s);
+
 	if (!r)
 		r = mount_cgroup(s);
 	setup_step(s, "mount /sys");
@@ -274,7 +290,7 @@ static int make_wanted(const struct container_mount *w, struct mnt *m, bool *dir
 	case CM_CGROUP:
 		return mnt_fs(m, "cgroup2", NULL, attrs_of(w));
 	case CM_DEVPTS:
-		return mnt_fs(m, "devpts", "newinstance,ptmxmode=0666,mode=0620", attrs_of(w));
+		return mnt_fs(m, "devpts", pts_options, attrs_of(w));
 	}
 	return -EINVAL;
 }
@@ -300,6 +316,21 @@ static int mount_one(struct setup *s, const struct container_mount *w)
 		r = mnt_attach(&m, dir, name, NULL);
 	return r ? err_set(s->e, r, "cannot mount at %s: %s", quoted_str(w->target), err_word(r))
 		 : 0;
+}
+
+/* Below /dev nothing is but what we made, so that nothing leads elsewhere. */
+bool mounts_want_sys(const struct setup *s)
+{
+	const struct container *c = s->c;
+
+	for (size_t i = 0; i < c->mounts_n; i++) {
+		const char *target = c->mounts[i].target;
+
+		if (c->mounts[i].kind != CM_TMPFS || strncmp(target, "/dev/", 5) ||
+		    strstr(target, ".."))
+			return true;
+	}
+	return c->hosts || c->resolv_conf;
 }
 
 int mounts_wanted(struct setup *s)

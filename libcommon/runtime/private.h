@@ -23,6 +23,8 @@ int userns_refused(struct err *e, int code);
 /* Writes the maps of the process pid, whose user namespace is new, from outside of it. */
 int userns_write_maps(pid_t pid, const struct id_maps *m, struct err *e);
 
+enum { NR_PIDFD_OPEN = 434 };
+
 /* ---- the container's first process, while it makes its world ------------------------------------
  */
 /* A page that the process outside and the one that sets up share: what went wrong, and when what
@@ -38,10 +40,12 @@ struct setup {
 	uint64_t last_us;
 	int sync;    /* a pipe that the process outside writes to, and that ends when it dies */
 	int channel; /* with tty: a socket for the pty's other end; else -1 */
+	int outside; /* a pidfd of the process outside where that makes our network; else -1 */
 	int root;    /* the container's root, then what we mounted in it; -1 where there is none */
 	int proc, dev, sys;
 	int empty;   /* an empty read-only tmpfs, once one is mounted */
 	int console; /* with tty: the end of the pty that is the program's terminal */
+	int pid1;    /* the program that becomes pid 1 */
 	struct user user;
 	struct strs env;
 };
@@ -65,8 +69,12 @@ void overlay_escape(const char *path, struct buf *out);
 /* ---- mounts.c, masks.c, devices.c: what is mounted in it ---------------------------------------
  */
 int mounts_standard(struct setup *s);
+int mounts_sys(struct setup *s);
 int mounts_wanted(struct setup *s);
-int masks_apply(struct setup *s);
+/* One of those wanted may come to lie on /sys, or show what is mounted there. */
+bool mounts_want_sys(const struct setup *s);
+/* Those below /sys, or all others: /sys needs the network namespace first. */
+int masks_apply(struct setup *s, bool below_sys);
 int devices_make(struct setup *s);
 /* A directory of the root itself that something is mounted on: no link, made where it is missing.
  */
@@ -74,7 +82,13 @@ int mounts_top_dir(struct setup *s, const char *name);
 
 /* ---- net.c -------------------------------------------------------------------------------------
  */
-int net_loopback_up(void);
+/* Outside: makes the namespace and tells on the pipe how that went, and how the loopback interface
+ * did. System calls alone: the memory is another's at the time. */
+void net_make_outside(int sync);
+/* Inside: into that namespace, or one of our own where it cannot be had. */
+int net_join(struct setup *s);
+/* Inside: the loopback interface is up. */
+int net_up(struct setup *s);
 
 /* ---- process.c: who the program is -------------------------------------------------------------
  */

@@ -14,7 +14,7 @@
 #include "libcommon/runtime/mnt.h"
 #include "libcommon/runtime/private.h"
 
-enum { NR_PIDFD_OPEN = 434, ATTR_MOUNT_ROOT = 0x2000 };
+enum { ATTR_MOUNT_ROOT = 0x2000 };
 
 /* From a chroot back to the root of our mount namespace, where pivot_root(2) works: without that, a
  * program with CAP_SYS_CHROOT could walk out. */

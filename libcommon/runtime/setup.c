@@ -46,28 +46,52 @@ static int become_root(struct setup *s)
 	return 0;
 }
 
+/* The user's files may be on what is wanted. */
+static int who(struct setup *s)
+{
+	int r = mounts_wanted(s);
+
+	setup_step(s, "mount what is wanted");
+	if (!r)
+		r = process_identity(s);
+	setup_step(s, "look the user up");
+	return r;
+}
+
 static int make_world(struct setup *s)
 {
 	const struct container *c = s->c;
+	const bool early = !mounts_want_sys(s);
 	int r;
 
 	umask(0);
 	if (c->hostname && sethostname(c->hostname, strlen(c->hostname)))
 		return err_set(s->e, -errno, "cannot set the host name: %s", err_word(-errno));
-	r = c->ns & NS_NET ? net_loopback_up() : 0;
-	if (r)
-		return err_set(s->e, r, "cannot bring the loopback interface up: %s", err_word(r));
-	setup_step(s, "loopback up");
 	r = rootfs_attach(s);
 	setup_step(s, "attach the root");
 	if (!r)
 		r = mounts_standard(s);
 	if (!r)
-		r = masks_apply(s);
-	setup_step(s, "mask paths");
+		r = masks_apply(s, false);
+	setup_step(s, "mask paths of /proc");
+	if (!r) {
+		s->pid1 = pid1_open(s);
+		r = s->pid1 < 0 ? s->pid1 : 0;
+	}
+	setup_step(s, "prepare pid 1");
+	/* Anything but the network first, as the process outside is still making that. */
+	if (!r && early)
+		r = who(s);
 	if (!r)
-		r = mounts_wanted(s);
-	setup_step(s, "mount what is wanted");
+		r = net_join(s);
+	setup_step(s, "join the network namespace");
+	if (!r)
+		r = mounts_sys(s);
+	if (!r)
+		r = masks_apply(s, true);
+	setup_step(s, "mount /sys");
+	if (!r && !early)
+		r = who(s);
 	return r;
 }
 
@@ -87,8 +111,6 @@ static int finish_root(struct setup *s)
 	int r = rootfs_enter(s);
 
 	setup_step(s, "enter the root");
-	if (!r)
-		r = process_identity(s);
 	if (!r && c->tty)
 		r = pty_open(s);
 	if (!r)
@@ -98,11 +120,11 @@ static int finish_root(struct setup *s)
 		if (r)
 			err_set(s->e, r, "cannot make the root read-only: %s", err_word(r));
 	}
-	setup_step(s, "user, terminal, directory");
+	setup_step(s, "terminal, directory");
 	return r;
 }
 
-static int execute(struct setup *s, int pid1)
+static int execute(struct setup *s)
 {
 	const struct container *c = s->c;
 	static const char *const modes[] = { "--exec", "--exec-tty", "--init", "--init-tty" };
@@ -117,36 +139,35 @@ static int execute(struct setup *s, int pid1)
 	sys_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	die_with_parent(s);
 	setup_step(s, "until exec");
-	syscall(SYS_execveat, pid1, "", argv.v, s->env.v ? s->env.v : no_env, AT_EMPTY_PATH);
+	syscall(SYS_execveat, s->pid1, "", argv.v, s->env.v ? s->env.v : no_env, AT_EMPTY_PATH);
 	return err_set(s->e, -errno, "cannot start pid 1: %s", err_word(-errno));
 }
 
 int setup_run(struct setup *s)
 {
 	const struct container *c = s->c;
-	int pid1, r;
+	int r = become_root(s);
 
-	r = become_root(s);
 	setup_step(s, "namespaces");
 	if (!r)
 		r = make_world(s);
 	if (!r)
 		r = finish_root(s);
+	if (!r && c->tty)
+		r = pty_take(s);
 	if (r)
 		return r;
-	pid1 = pid1_open(s);
-	if (pid1 < 0)
-		return pid1;
-	if (c->tty)
-		r = pty_take(s);
 	/* A session keyring of its own: the caller's keys stay outside. Kernels without keys, and
 	 * full quotas, are no reason to stop. */
 	syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
+	if (c->ns & NS_NET)
+		r = net_up(s);
+	setup_step(s, "keys, loopback up");
 	if (!r)
 		r = process_limits(c, s->e);
 	umask(c->has_umask ? c->umask : 022);
 	if (!r)
 		r = process_drop(s);
 	setup_step(s, "limits, ids, capabilities, filter");
-	return r ? r : execute(s, pid1);
+	return r ? r : execute(s);
 }

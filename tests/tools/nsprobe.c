@@ -5,14 +5,19 @@
  *	nsprobe exchange A B     swaps two names for ever
  *	nsprobe overwrite FILE   opens FILE for writing, again and again for a second
  *	nsprobe climb            the old way out of a chroot: chroot below the working directory, then ".." to the end; lists what is there
+ *	nsprobe without pidfd_open|setns CMD...    runs CMD where this call is refused, as an old kernel does
  *	nsprobe clone3|vsock|keyctl|newcall    what the calls answer
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -73,6 +78,25 @@ static int climb(void)
 	return 0;
 }
 
+static int without(const char *call, char **cmd)
+{
+	int setns = !strcmp(call, "setns");
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, setns ? SYS_setns : SYS_pidfd_open, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (setns ? EINVAL : ENOSYS)),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog p = { sizeof(f) / sizeof(f[0]), f };
+
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p)) {
+		perror("seccomp");
+		return 1;
+	}
+	execvp(*cmd, cmd);
+	return 127;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -84,6 +108,8 @@ int main(int argc, char **argv)
 		return overwrite(argv[2]);
 	else if (!strcmp(what, "climb"))
 		return climb();
+	else if (!strcmp(what, "without"))
+		return without(argv[2], argv + 3);
 	else if (!strcmp(what, "clone3"))
 		say("clone3", syscall(SYS_clone3, cl, (size_t)1));
 	else if (!strcmp(what, "vsock"))
