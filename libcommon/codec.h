@@ -41,6 +41,11 @@ size_t stream_hash_final(struct stream *s, unsigned char out[HASH_MAX]);
  * it goes on, E_DIGEST. The last 512 bytes are held back until the digest is known to match. Owns src.
  */
 struct stream *stream_verify(struct stream *src, enum hash_alg alg, const unsigned char *want, uint64_t size);
+/* From now on the hashing is a chore of c, which must outlive s; nothing happens where s is of another kind. */
+void stream_verify_share(struct stream *s, struct crew *c);
+/* What makes a crew one that hashes: the argument of its chores is a struct hash. */
+void hash_look(void *hash, struct span w);
+void hash_look_both(void *a, struct span wa, void *b, struct span wb);
 
 /* ---- decompression -------------------------------------------------------------------------------------------------------------------------- */
 enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD, COMPRESSION_UNKNOWN };

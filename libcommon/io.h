@@ -91,6 +91,26 @@ struct stream *stream_limit(struct stream *src, uint64_t length, bool own);
  * most one wake-up per window. Owns src. Where no thread can be had it is src itself. */
 struct stream *stream_readahead(struct stream *src, size_t ring);
 
+/* ---- chores: windows of a pipeline that are looked at once each and in order, by a thread that would have to wait otherwise ---------------
+ *
+ * Whoever owns the memory of a chore's windows posts them and settles before he uses it again; nobody is woken for one. */
+enum { CHORE_WINDOWS = 8 }; /* that may be open at a time */
+struct crew;
+struct chore;
+typedef void look_fn(void *arg, struct span w);
+typedef void look_both_fn(void *a, struct span wa, void *b, struct span wb); /* of two chores, where both wait */
+struct crew *crew_new(look_fn *look, look_both_fn *look_both);
+void crew_freep(struct crew **c); /* after all that uses it */
+struct chore *crew_chore(struct crew *c, void *arg); /* NULL: it has two already */
+bool crew_help(struct crew *c); /* looks at what is pending; false: nothing was */
+struct crew *chore_crew(const struct chore *ch);
+void chore_post(struct chore *ch, struct span w);
+void chore_settle(struct chore *ch, unsigned open); /* returns when at most so many are open, having looked itself if need be */
+
+/* As stream_readahead, each window being posted to ch. The thread is started at once, or, with later, by the first fill that finds
+ * *later true; until then and where no thread can be had the caller does all. */
+struct stream *stream_readahead_chore(struct stream *src, struct chore *ch, const atomic_bool *later);
+
 /* ---- sink: bytes that are pushed ------------------------------------------------------------------------------------------------- */
 struct sink;
 struct sink_ops {

@@ -323,6 +323,8 @@ struct apply_options {
 	uint64_t max_entries;               /* of all layers; 0: none */
 	unsigned max_depth;                 /* components of a path; 0: 4096 */
 	bool one_thread;                    /* no helper threads */
+	const atomic_bool *more_threads;    /* NULL, or: one_thread until this is set */
+	bool from_file;                     /* reading a blob never waits for somebody else */
 	const atomic_bool *stop;            /* NULL, or: another thread asks to give up (-ECANCELED) */
 };
 /* What was left out or changed, for the applet to tell. */

@@ -158,3 +158,14 @@ void hash_once(enum hash_alg alg, struct span data, unsigned char out[HASH_MAX])
 	hash_update(&h, data);
 	hash_final(&h, out);
 }
+
+void hash_look(void *hash, struct span w)
+{
+	hash_update(hash, w);
+}
+
+void hash_look_both(void *a, struct span wa, void *b, struct span wb)
+{
+	hash_update(a, wa);
+	hash_update(b, wb);
+}

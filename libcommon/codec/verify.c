@@ -1,6 +1,7 @@
 /* Streams that hash what passes through them. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "libcommon/codec.h"
 
@@ -82,7 +83,7 @@ size_t stream_hash_final(struct stream *s, unsigned char out[HASH_MAX])
 
 /* ---- stream_verify ---- */
 
-enum { HELD_BACK = 512 };
+enum { HELD_BACK = 512, SHARED_WINDOWS = 4 };
 
 struct verify_stream {
 	struct stream s;
@@ -92,6 +93,9 @@ struct verify_stream {
 	uint64_t left; /* bytes still to come from src */
 	struct hash hash;
 	unsigned char want[HASH_MAX];
+	struct chore *chore; /* NULL: hashed here */
+	unsigned char *ring; /* the chore's windows */
+	unsigned ring_next;
 	size_t held_n;
 	bool verified;
 	unsigned char held[HELD_BACK];
@@ -107,6 +111,8 @@ static void verify_end(struct verify_stream *v)
 {
 	unsigned char got[HASH_MAX];
 
+	if (v->chore)
+		chore_settle(v->chore, 0);
 	if (stream_peek(v->src).n) {
 		stream_fail(&v->s, E_SIZE);
 		return;
@@ -125,6 +131,29 @@ static void verify_end(struct verify_stream *v)
 	v->s.eof = !v->held_n;
 }
 
+/* The next bytes, hashed or to be hashed; *lent of them are in the source's window. */
+static struct span take_window(struct verify_stream *v, size_t *lent)
+{
+	struct span w;
+
+	*lent = 0;
+	if (v->chore) {
+		chore_settle(v->chore, SHARED_WINDOWS - 1);
+		w.p = v->ring + (size_t)v->ring_next * STREAM_WINDOW;
+		w.n = stream_pull(v->src, (unsigned char *)w.p, (size_t)MIN((uint64_t)STREAM_WINDOW, v->left));
+		v->ring_next = (v->ring_next + 1) % SHARED_WINDOWS;
+		if (w.n)
+			chore_post(v->chore, w);
+		return w;
+	}
+	w = stream_peek(v->src);
+	w.n = (size_t)MIN((uint64_t)w.n, v->left);
+	*lent = w.n;
+	if (w.n)
+		hash_update(&v->hash, w);
+	return w;
+}
+
 static void verify_fill(struct stream *s)
 {
 	struct verify_stream *v = (struct verify_stream *)s;
@@ -136,13 +165,12 @@ static void verify_fill(struct stream *s)
 		return;
 	}
 	while (v->left) {
-		struct span w = stream_peek(v->src);
-		w.n = (size_t)MIN((uint64_t)w.n, v->left);
+		size_t lent;
+		struct span w = take_window(v, &lent);
 		if (!w.n) {
 			source_ended(v);
 			return;
 		}
-		hash_update(&v->hash, w);
 		v->left -= w.n;
 		size_t pass = (size_t)MIN((uint64_t)w.n, v->open), hold = w.n - pass;
 		if (hold) {
@@ -151,12 +179,12 @@ static void verify_fill(struct stream *s)
 		}
 		v->open -= pass;
 		if (pass) {
-			v->lent = w.n;
+			v->lent = lent;
 			s->pos = w.p;
 			s->end = w.p + pass;
 			return;
 		}
-		stream_skip(v->src, w.n);
+		stream_skip(v->src, lent);
 	}
 	verify_end(v);
 }
@@ -165,7 +193,7 @@ static size_t verify_pull(struct stream *s, unsigned char *out, size_t n)
 {
 	struct verify_stream *v = (struct verify_stream *)s;
 
-	if (!v->open) {
+	if (!v->open || v->chore) {
 		verify_fill(s);
 		n = MIN(n, (size_t)(s->end - s->pos));
 		if (!n)
@@ -189,8 +217,12 @@ static size_t verify_pull(struct stream *s, unsigned char *out, size_t n)
 
 static void verify_close(struct stream *s)
 {
-	stream_close(((struct verify_stream *)s)->src);
-	free(s);
+	struct verify_stream *v = (struct verify_stream *)s;
+
+	stream_close(v->src);
+	if (v->ring)
+		munmap(v->ring, (size_t)SHARED_WINDOWS * STREAM_WINDOW);
+	free(v);
 }
 
 static const struct stream_ops verify_ops = { .fill = verify_fill, .close = verify_close, .pull = verify_pull };
@@ -206,4 +238,18 @@ struct stream *stream_verify(struct stream *src, enum hash_alg alg, const unsign
 	memcpy(v->want, want, hash_size(alg));
 	hash_init(&v->hash, alg);
 	return &v->s;
+}
+
+void stream_verify_share(struct stream *s, struct crew *c)
+{
+	struct verify_stream *v = (struct verify_stream *)s;
+
+	if (s->ops != &verify_ops || v->chore)
+		return;
+	v->ring = mmap(NULL, (size_t)SHARED_WINDOWS * STREAM_WINDOW, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (v->ring == MAP_FAILED)
+		v->ring = NULL;
+	else
+		v->chore = crew_chore(c, &v->hash);
 }

@@ -155,15 +155,15 @@ static int apply_tar(struct apply *a, struct stream *src)
 	return r < 0 ? r : drained;
 }
 
-static int check_diff_id(struct apply *a, struct stream *hashed, const struct digest *want,
-			 struct digest *seen)
+static int check_diff_id(struct apply *a, struct stream *s, struct hash *hash,
+			 const struct digest *want, struct digest *seen)
 {
 	char wanted[DIGEST_TEXT_MAX], got[DIGEST_TEXT_MAX];
-	struct digest d = { .alg = want ? want->alg : HASH_SHA256 };
-	int r = stream_drain(hashed);
+	struct digest d = { .alg = hash->alg };
+	int r = stream_drain(s);
 	if (r < 0)
 		return err_set(a->e, r, "%s", err_word(r));
-	stream_hash_final(hashed, d.v);
+	hash_final(hash, d.v);
 	if (seen)
 		*seen = d;
 	if (want && !digest_eq(&d, want))
@@ -173,24 +173,41 @@ static int check_diff_id(struct apply *a, struct stream *hashed, const struct di
 	return 0;
 }
 
+/*
+ * The layer's bytes, with hash as a chore of c. One thread reads and inflates, this one writes, and
+ * whichever would have to wait hashes. Where there are more processors, or where the blob comes
+ * from somebody who may keep us waiting, reading and hashing the blob have a thread of their own.
+ */
+static struct stream *open_layer(struct apply *a, struct stream *blob, enum compression c,
+				 struct crew *crew, struct hash *hash)
+{
+	static const atomic_bool never;
+	const atomic_bool *later = NULL;
+	if (a->o.one_thread)
+		later = a->o.more_threads ? a->o.more_threads : &never;
+	if (c != COMPRESSION_NONE && a->o.from_file && (later || cpu_count() <= 2))
+		stream_verify_share(blob, crew);
+	else if (c != COMPRESSION_NONE && !later)
+		blob = stream_readahead(blob, 0);
+	struct stream *s = stream_decompress(blob, c, &a->o.decompress, a->e);
+	struct stream *ahead = stream_readahead_chore(s, crew_chore(crew, hash), later);
+	if (!ahead)
+		stream_close(s);
+	return ahead;
+}
+
 int apply_layer(struct apply *a, struct stream *blob, enum compression c,
 		const struct digest *diff_id, struct digest *seen)
 {
-	bool threads = !a->o.one_thread;
-	_cleanup_(stream_closep) struct stream *s = blob;
-	/* Hashing the blob, inflating, and hashing and writing what comes out each have a thread.
-	 */
-	if (threads && c != COMPRESSION_NONE)
-		s = stream_readahead(s, 0);
-	s = stream_decompress(s, c, &a->o.decompress, a->e);
-	if (threads)
-		s = stream_readahead(s, 0);
-	s = stream_hash(s, diff_id ? diff_id->alg : HASH_SHA256);
-	int r = apply_tar(a, s);
+	_cleanup_(crew_freep) struct crew *crew = crew_new(hash_look, hash_look_both);
+	struct hash hash;
+	hash_init(&hash, diff_id ? diff_id->alg : HASH_SHA256);
+	_cleanup_(stream_closep) struct stream *s = open_layer(a, blob, c, crew, &hash);
+	int r = s ? apply_tar(a, s) : -ENOMEM;
 	if (r == 0)
-		r = check_diff_id(a, s, diff_id, seen);
+		r = check_diff_id(a, s, &hash, diff_id, seen);
 	/* What is wrong with the blob matters, not where in the archive it showed. */
-	if (r < 0 && r == stream_error(s) && (r == E_DIGEST || r == E_SIZE) &&
+	if (r < 0 && s && r == stream_error(s) && (r == E_DIGEST || r == E_SIZE) &&
 	    span_starts(span_str(a->e->text), "tar: ")) {
 		err_clear(a->e);
 		err_set(a->e, r, "%s", err_word(r));

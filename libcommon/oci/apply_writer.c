@@ -177,6 +177,7 @@ static int write_put_off(struct apply *a, struct batch *b, struct item *it)
 /* Takes a written batch back: its failures, what it put off, its hold on parents. */
 static int take_back(struct apply *a, struct batch *b)
 {
+	struct writer *w = a->writer;
 	int r = b->err;
 	for (size_t i = 0; i < b->n; i++) {
 		struct item *it = &b->item[i];
@@ -197,7 +198,9 @@ static int take_back(struct apply *a, struct batch *b)
 		parent_unref(b->parents[i]);
 	b->n = b->used = b->parents_n = 0;
 	b->err = 0;
+	pthread_mutex_lock(&w->lock);
 	b->state = FREE;
+	pthread_mutex_unlock(&w->lock);
 	return r;
 }
 

@@ -52,9 +52,11 @@ int unpack_merged(struct image *img, int rootfd, const struct apply_options *o,
 		  struct apply_stats *stats, struct err *e)
 {
 	_cleanup_(apply_closep) struct apply *a = NULL;
+	struct apply_options mine = *o;
+	mine.from_file = image_random_access(img);
 	int r = check_diff_ids(img, e);
 	if (r == 0)
-		r = apply_open(rootfd, APPLY_MERGED, o, &a, e);
+		r = apply_open(rootfd, APPLY_MERGED, &mine, &a, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < image_manifest(img)->layers_n; i++)
@@ -89,6 +91,8 @@ struct job {
 	int failed;
 	struct err *e;
 	atomic_bool stop;
+	unsigned resting; /* threads that have nothing left to do or that wait for another's layer */
+	atomic_bool idle; /* there are such: a layer may take a second thread */
 	struct apply_stats stats;
 };
 
@@ -103,6 +107,13 @@ static int *fd_of(struct job *j, size_t i)
 	return &j->fd[j->n - 1 - i];
 }
 
+/* Under the lock. */
+static void rest(struct job *j, int change)
+{
+	j->resting += (unsigned)change;
+	atomic_store_explicit(&j->idle, j->resting != 0, memory_order_relaxed);
+}
+
 /* Waits for the layers below to be whole. */
 static int wait_below(void *arg, struct err *e)
 {
@@ -110,6 +121,7 @@ static int wait_below(void *arg, struct err *e)
 	struct job *j = t->job;
 	int r = 0;
 	pthread_mutex_lock(&j->lock);
+	rest(j, 1);
 	for (size_t i = 0; i < t->i; i++) {
 		while (*fd_of(j, i) < 0 && !j->failed)
 			pthread_cond_wait(&j->done, &j->lock);
@@ -118,6 +130,7 @@ static int wait_below(void *arg, struct err *e)
 			break;
 		}
 	}
+	rest(j, -1);
 	pthread_mutex_unlock(&j->lock);
 	return r;
 }
@@ -233,6 +246,8 @@ static void *work(void *arg)
 		pthread_mutex_lock(&j->lock);
 		size_t i = j->failed ? j->n : j->next;
 		j->next = i + 1;
+		if (i >= j->n)
+			rest(j, 1);
 		pthread_mutex_unlock(&j->lock);
 		if (i >= j->n)
 			return NULL;
@@ -266,8 +281,14 @@ static void run_job(struct job *j)
 	bool two = image_random_access(j->img) && missing(j) > 1 && cpu_count() > 1;
 	/* Two layers at once, each in one thread, keep two processors busier than one layer in a
 	 * pipeline. */
-	j->o.one_thread |= two;
+	j->o.from_file = image_random_access(j->img);
+	if (two && !j->o.one_thread) {
+		j->o.one_thread = true;
+		j->o.more_threads = &j->idle;
+	}
 	two = two && thread_start(&second, work, j) == 0;
+	if (!two)
+		rest(j, 1);
 	work(j);
 	if (two)
 		pthread_join(second, NULL);

@@ -86,22 +86,31 @@ struct verdict {
 	size_t passed;
 };
 
-static struct verdict verify(struct span s, uint64_t size, size_t window, size_t pull, bool spoil)
+static struct verdict verify(struct span s, uint64_t size, size_t window, size_t pull, bool spoil,
+			      bool shared)
 {
 	_cleanup_(buf_release) struct buf got = BUF_INIT;
+	_cleanup_(crew_freep) struct crew *crew = crew_new(hash_look, hash_look_both);
 	unsigned char want[HASH_MAX];
 	enum hash_alg alg = window % 2 ? HASH_SHA256 : HASH_SHA512;
 
 	hash_once(alg, span_of(s.p, MIN(s.n, size)), want);
 	want[hash_size(alg) - 1] ^= spoil;
-	int r = drink(stream_verify(chopped_open(s, window, 0), alg, want, size), pull, &got);
+	struct stream *v = stream_verify(chopped_open(s, window, 0), alg, want, size);
+	if (shared) {
+		/* as who looks at the first bytes before he knows what to do with the rest */
+		stream_peek(v);
+		stream_verify_share(v, crew);
+	}
+	int r = drink(v, pull, &got);
 	if (memcmp(got.p ? got.p : (void *)"", s.p, got.n))
 		r = -EBADMSG;
 	return (struct verdict){ r, got.n };
 }
 
-static void verifying_stream(void)
+static void verifying_stream(bool shared)
 {
+	const char *how = shared ? ", hashing as a crew's chore" : "";
 	static const size_t sizes[] = { 0, 1, 511, 512, 513, 1024, 65536, 70001 };
 	static const size_t windows[] = { 1, 100, 511, 512, 4096, 100000 };
 	static const size_t pulls[] = { 0, 1, 700, 100000 };
@@ -112,19 +121,19 @@ static void verifying_stream(void)
 		size_t w = windows[i / ARRAY_LEN(sizes) % ARRAY_LEN(windows)], open = n > 512 ? n - 512 : 0;
 		struct span s = span_of(data, n);
 
-		struct verdict v = verify(s, n, w, pull, false);
+		struct verdict v = verify(s, n, w, pull, false, shared);
 		whole = whole && v.r == 0 && v.passed == n;
-		v = verify(s, n, w, pull, true);
+		v = verify(s, n, w, pull, true, shared);
 		bad = bad && v.r == E_DIGEST && v.passed == open;
-		v = verify(s, n + 1, w, pull, false);
+		v = verify(s, n + 1, w, pull, false, shared);
 		cut = cut && v.r == E_TRUNCATED && v.passed <= n && v.passed + 512 >= n;
-		v = verify(span_of(data, n + 1), n, w, pull, false);
+		v = verify(span_of(data, n + 1), n, w, pull, false, shared);
 		more = more && v.r == E_SIZE && v.passed == open;
 	}
-	ok(whole, "stream_verify passes what is right");
-	ok(bad, "stream_verify holds the last 512 bytes back when the digest is wrong");
-	ok(cut, "stream_verify tells what is too short");
-	ok(more, "stream_verify tells what is too long, and holds back");
+	ok(whole, "stream_verify passes what is right%s", how);
+	ok(bad, "stream_verify holds the last 512 bytes back when the digest is wrong%s", how);
+	ok(cut, "stream_verify tells what is too short%s", how);
+	ok(more, "stream_verify tells what is too long, and holds back%s", how);
 }
 
 int main(void)
@@ -138,6 +147,7 @@ int main(void)
 	hash_portable = false;
 	against_each_other();
 	hashing_stream();
-	verifying_stream();
+	verifying_stream(false);
+	verifying_stream(true);
 	return done_testing();
 }

@@ -116,6 +116,71 @@ static void streams(void)
 	buf_release(&all);
 }
 
+/* ---- chores ---- */
+
+struct looked {
+	uint64_t sum, n;
+};
+
+static void look(void *arg, struct span w)
+{
+	struct looked *l = arg;
+	for (size_t i = 0; i < w.n; i++)
+		l->sum = l->sum * 31 + w.p[i];
+	l->n += w.n;
+}
+
+static void look_both(void *a, struct span wa, void *b, struct span wb)
+{
+	look(a, wa);
+	look(b, wb);
+}
+
+/* One read-ahead on the other, each with a chore; the reader reads slowly at times, so that both sides have to wait. */
+static void chores(const char *how, const atomic_bool *later, atomic_bool *set)
+{
+	enum { BYTES = 20000000 };
+	struct looked plain = { 0 }, lower = { 0 }, upper = { 0 };
+	for (struct stream *s = source(BYTES, 0); s;) {
+		struct span w = stream_peek(s);
+		look(&plain, w);
+		stream_skip(s, w.n);
+		if (!w.n) {
+			stream_close(s);
+			s = NULL;
+		}
+	}
+	struct crew *crew = crew_new(look, look_both);
+	struct stream *s = stream_readahead_chore(source(BYTES, 0), crew_chore(crew, &lower), later);
+	s = stream_readahead_chore(s, crew_chore(crew, &upper), later);
+	ok(!crew_chore(crew, NULL), "a crew has two chores");
+	for (struct span w = stream_peek(s); w.n; w = stream_peek(s)) {
+		if (s->offset / 5000000 % 2)
+			usleep(300);
+		if (set && s->offset > BYTES / 2)
+			atomic_store(set, true);
+		stream_skip(s, w.n);
+	}
+	ok(s->offset == BYTES && !stream_error(s), "%s: all bytes come", how);
+	ok(upper.n == BYTES && upper.sum == plain.sum, "%s: each window is looked at once and in order", how);
+	ok(lower.n == BYTES && lower.sum == plain.sum, "%s: by both chores", how);
+	stream_close(s);
+	s = stream_readahead_chore(source(BYTES, E_DIGEST), NULL, later);
+	checksum(s);
+	ok(s->offset == BYTES && stream_error(s) == E_DIGEST, "%s: an error comes through", how);
+	stream_close(s);
+	crew_freep(&crew);
+}
+
+static void all_chores(void)
+{
+	static const atomic_bool never;
+	atomic_bool now = false;
+	chores("threads", NULL, NULL);
+	chores("no thread", &never, NULL);
+	chores("a thread later", &now, &now);
+}
+
 static void descriptors(void)
 {
 	put("numbers", "0123456789");
@@ -265,6 +330,7 @@ int main(void)
 		return 99;
 	dir = dir_open(AT_FDCWD, scratch);
 	streams();
+	all_chores();
 	descriptors();
 	walkers();
 	trees();
