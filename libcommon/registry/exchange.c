@@ -207,9 +207,10 @@ int exchange_open(struct network *n, const struct http_request *q, const struct 
 		r = send_and_read(c, q, u, &x->res, &fault);
 		if (r == 0)
 			break;
-		/* the server closed a kept connection just when we took it */
+		/* the server closed a kept connection just when we took it; of a large body it may
+		 * have taken a part, and who sends it asks how much */
 		stale = c->reused && x->res.seen == 0 && r != -ETIMEDOUT && r != E_TRY_LATER &&
-			!(q->file && q->file->fault);
+			!q->file;
 		http_response_release(&x->res);
 		connection_put(c, false);
 		free(x);
