@@ -514,7 +514,7 @@ static void write_layout(const struct composition *c)
 	if (!tag && name)
 		tag = strrchr(name, ':') + 1;
 	r = compose_write(&how, c, &limits, &t, &e);
-	if (r == 0)
+	if (r == 0 && !layout_has_blob(&l, &d))
 		r = layout_write_blob(&l, &m->digest, buf_span(&m->raw), sync_disk, &e);
 	if (r == 0)
 		r = layout_set_tag(&l, tag, &d, sync_disk, &e);
@@ -585,5 +585,10 @@ int mkmanifest_main(int argc, char **argv)
 	tell(&c);
 	if (tell_stats)
 		cli_stats(&stats);
+	composition_release(&c);
+	config_edit_close(how.config);
+	image_close(how.base);
+	image_close(how.old_base);
+	image_close(how.new_base);
 	return 0;
 }

@@ -321,5 +321,204 @@ bad 65 '128 layers.*127' "T80 too many layers" -b odd:many --layer l1.tar --laye
 mk most -b odd:many --layer l1.tar
 rc_is 0 "as many as can be mounted"
 
+# ---- the options, as a Dockerfile has them (every value: tests/unit/config_edit.c) ----
+all() {
+	mk "$@" --env A=1 --env 'B=two words' --label l=1 --label 'm=a=b' --expose 80 --expose 53/udp --volume /v --volume '["/w","/x y"]' \
+		--workdir /a --workdir b --user 7:8 --stop-signal SIGQUIT --shell '["/bin/bash","-c"]' --entrypoint '["/e"]' --cmd 'run it' \
+		--healthcheck '--interval=5m --timeout=3s --retries=2 CMD curl -f http://localhost/ || exit 1' --onbuild 'RUN x'
+}
+all opts --layer l1.tar --author me --created 2024-05-06T07:08:09Z --platform linux/amd64
+rc_is 0 "all options at once"
+is "$(config opts.tar)" "{\"created\":\"2024-05-06T07:08:09Z\",\"author\":\"me\",\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"User\":\"7:8\",\"ExposedPorts\":{\"53/udp\":{},\"80/tcp\":{}},\"Env\":[\"A=1\",\"B=two words\"],\"Entrypoint\":[\"/e\"],\"Cmd\":[\"/bin/bash\",\"-c\",\"run it\"],\"Volumes\":{\"/v\":{},\"/w\":{},\"/x y\":{}},\"WorkingDir\":\"/a/b\",\"Labels\":{\"l\":\"1\",\"m\":\"a=b\"},\"StopSignal\":\"SIGQUIT\",\"Healthcheck\":{\"Interval\":300000000000,\"Timeout\":3000000000,\"Retries\":2,\"Test\":[\"CMD-SHELL\",\"curl -f http://localhost/ || exit 1\"]},\"OnBuild\":[\"RUN x\"],\"Shell\":[\"/bin/bash\",\"-c\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"$d1\"]},\"history\":[{\"created\":\"2024-05-06T07:08:09Z\",\"created_by\":\"ocibox mkmanifest\"}]}" \
+	"each is where the specification has it"
+check "whole" opts.tar
+mk unset -b opts.tar --unset-env A --unset-label m --unset-expose 53/udp --unset-volume /v --unset-cmd --unset-entrypoint --unset-shell --unset-workdir \
+	--unset-user --unset-stop-signal --unset-healthcheck --unset-onbuild --unset-author
+is "$(jqc unset.tar '[.config,.author]')" '[{"ExposedPorts":{"80/tcp":{}},"Env":["B=two words"],"Volumes":{"/w":{},"/x y":{}},"Labels":{"l":"1"}},null]' \
+	"all of them taken away"
+if have podman && is_root; then
+	mkdir pod
+	printf '[containers]\ndefault_ulimits=["nofile=1024:1024"]\n[engine]\ncgroup_manager="cgroupfs"\nevents_logger="none"\n' >pod/conf
+	# its mounts stay in a namespace of their own
+	pod() { CONTAINERS_CONF=$T/pod/conf unshare -m podman --root "$T/pod/root" --runroot "$T/pod/run" --tmpdir "$T/pod/tmp" --storage-driver=vfs "$@"; }
+	mkdir ctx
+	cp l1.tar ctx
+	cat >ctx/Dockerfile <<'END'
+FROM scratch
+ADD l1.tar /
+ENV A=1
+ENV B="two words"
+LABEL l=1 m="a=b"
+EXPOSE 80
+EXPOSE 53/udp
+VOLUME /v
+VOLUME ["/w","/x y"]
+WORKDIR /a
+WORKDIR b
+USER 7:8
+STOPSIGNAL SIGQUIT
+SHELL ["/bin/bash","-c"]
+ENTRYPOINT ["/e"]
+CMD ["/bin/bash","-c","run it"]
+HEALTHCHECK --interval=5m --timeout=3s --retries=2 CMD curl -f http://localhost/ || exit 1
+ONBUILD RUN x
+END
+	run pod build -q --format docker --isolation chroot -t localhost/peer:1 ctx
+	if [ "$rc" = 0 ]; then
+		pod save -q --format docker-dir -o peer localhost/peer:1 >/dev/null 2>&1
+		# what only one of the two writes. (This podman gives a CMD that is a text to /bin/sh whatever SHELL says.)
+		norm() {
+			jq -S '.config | with_entries(select(.value != null and .value != "" and .value != {} and .value != [])) |
+				{User, ExposedPorts, Env: (.Env - ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]), Entrypoint, Cmd, Volumes, WorkingDir,
+				Labels: (.Labels | with_entries(select(.key | startswith("io.buildah") | not))), StopSignal, Healthcheck, OnBuild, Shell}'
+		}
+		is "$(config opts.tar | norm)" "$(norm <"peer/$(jq -r .config.digest peer/manifest.json | cut -d: -f2)")" "podman build makes the same of a Dockerfile"
+	else
+		_show 5 <"$T/err"
+		skip "podman build does not work here"
+	fi
+	run sh -c "mkmanifest -q -b '$tiny:latest' --layer l1.tar.gz --cmd '[\"cat\",\"/one\"]' -t example.org/app:1 >app.tar"
+	run pod load -i app.tar
+	rc_is 0 "podman loads an image"
+	run pod image inspect --format '{{.Digest}} {{.Config.Cmd}}' example.org/app:1
+	is "$out" "$(top_of app.tar) [cat /one]" "under its name, the same manifest and command"
+	mk appd -b app.tar --format docker -t example.org/app:2
+	run pod load -i appd.tar
+	rc_is 0 "and one in docker's format"
+	run pod image inspect --format '{{.ManifestType}} {{.HealthCheck}}' example.org/app:2
+	like "$out" 'docker.distribution.manifest.v2' "which it takes for one"
+else
+	skip "podman is not here, or not for an ordinary user" 5
+fi
+for o in --env=A --label=x --expose=0 --expose=80/x --volume=rel --stop-signal=NONE '--healthcheck=x' --shell=sh '--onbuild=FROM x' '--cmd=' '--cmd=[1]' \
+	--user=4294967295 --workdir= --created=yesterday --annotation=x --unset-annotation=a=b --format=x --platform=linux -oa:/ '--env=A=a\0377' --rebase=x \
+	--author= --layer-digestfile=x; do
+	run mkmanifest "$(printf '%b' "$o")" --layer l1.tar
+	rc_is 64 "refused: $o"
+done
+run env SOURCE_DATE_EPOCH=x mkmanifest --layer l1.tar
+rc_is 64 "a SOURCE_DATE_EPOCH that is none"
+
+# ---- time, and the same bytes again ----
+run sh -c 'SOURCE_DATE_EPOCH=1700000000 mkmanifest -q --layer l1.tar --platform linux/amd64 >epoch.tar'
+is "$(jqc epoch.tar '[.created,.history[0].created]')" '["2023-11-14T22:13:20Z","2023-11-14T22:13:20Z"]' "SOURCE_DATE_EPOCH"
+run sh -c 'SOURCE_DATE_EPOCH=1 mkmanifest -q <epoch.tar | cmp - epoch.tar'
+rc_is 0 "is no change by itself"
+run sh -c 'SOURCE_DATE_EPOCH=1 mkmanifest -q --created 2024-01-01T02:00:00+01:00 -b epoch.tar >created.tar'
+is "$(jqc created.tar .created)" '"2024-01-01T01:00:00Z"' "--created wins, and is one"
+run sh -c 'umask 077; cd /; TZ=Asia/Tokyo LC_ALL=tr_TR.UTF-8 SOURCE_DATE_EPOCH=1700000000 taskset -c 0 mkmanifest -q --layer - --platform linux/amd64 <"$T/l1.tar" >"$T/epoch2.tar"'
+ok "the same bytes by another umask, time zone, locale, on one processor, through a pipe" cmp epoch.tar epoch2.tar
+is "$(sha <epoch.tar)" sha256:240324229df6dabbcf711559ba92f00dce53d98b8f26882feeaa96b8c5908017 "the golden digest of a stream"
+
+# ---- formats ----
+mk dock -b up.tar --format docker
+rc_is 65 "docker's format has no zstd"
+like "$err" 'zstd.*--format oci' "which is said"
+mk gz -b "$tiny:latest" --layer l1.tar.gz --layer l2.tar --annotation a=b
+run sh -c 'mkmanifest -b gz.tar --format docker >dock.tar'
+rc_is 0 "docker's format"
+like "$err" "$(top_of gz.tar) is now $(top_of dock.tar)" "the digest changes, which is told"
+like "$err" 'warning: 1 annotation left out' "and what it has no room for"
+is "$(jqm dock.tar '[.mediaType,.config.mediaType,.layers[].mediaType,.annotations]')" \
+	'["application/vnd.docker.distribution.manifest.v2+json","application/vnd.docker.container.image.v1+json","application/vnd.docker.image.rootfs.diff.tar.gzip","application/vnd.docker.image.rootfs.diff.tar.gzip","application/vnd.docker.image.rootfs.diff.tar.gzip","application/vnd.docker.image.rootfs.diff.tar",null]' \
+	"its media types"
+is "$(config dock.tar | sha)" "$(config gz.tar | sha)" "the config is the same"
+check "whole" dock.tar
+run sk copy -q oci-archive:dock.tar dir:skdock
+is "$(sha <skdock/manifest.json)" "$(top_of dock.tar)" "skopeo reads it"
+mk back -b dock.tar --format oci
+mk gz2 -b gz.tar --unset-annotation a
+ok "and back again: the same image" cmp back.tar gz2.tar
+mk dock2 -b dock.tar --label a=b
+is "$(jqm dock2.tar .mediaType)" '"application/vnd.docker.distribution.manifest.v2+json"' "what is docker's stays so"
+run sh -c 'mkmanifest -b dock.tar --layer l1.tar.zst >x.tar'
+rc_is 65 "no zstd on top of it"
+run sh -c 'mkmanifest -b dock.tar --annotation a=b >x.tar'
+rc_is 64 "and no annotations"
+mk dock3 -b dock.tar --layer l1.tar.zst --annotation a=b --format oci
+rc_is 0 "but as OCI"
+mk multid -b "$multi:docker" --platform linux/arm64 --label a=b
+is "$(jqm multid.tar .config.mediaType)" '"application/vnd.docker.container.image.v1+json"' "out of a docker manifest list"
+
+# ---- rebase ----
+mk oldbase --layer l1.tar.gz --history base --env BASE=1 -t example.org/base:1
+mk app -b oldbase.tar --layer l2.tar.gz --history app --cmd '["/two"]'
+mk app2 -b app.tar --label config=only
+mkdir t3 && echo three >t3/one && tar --sort=name --mtime=@0 --owner=0 --group=0 -C t3 -cf l3.tar .
+mk newbase --layer l3.tar --layer l1.tar.gz --history new1 --history new2 --env BASE=2 -t example.org/base:2
+mk re -b app2.tar --rebase oldbase.tar newbase.tar
+rc_is 0 "an image on another base"
+check "whole" re.tar
+is "$(jqm re.tar '[.layers[].digest]')" "[\"$(sha <l3.tar)\",\"$z1\",\"$(sha <l2.tar.gz)\"]" "the layers of the new base, then its own"
+is "$(jqc re.tar '[.history[].created_by]')" '["new1","new2","app","ocibox mkmanifest"]' "history follows"
+is "$(jqc re.tar .config)" '{"Env":["BASE=1"],"Cmd":["/two"],"Labels":{"config":"only"}}' "the config is its own"
+is "$(jqm re.tar '.annotations["org.opencontainers.image.base.name"]')" '"example.org/base:2"' "the new base is told"
+for w in -b --old --new; do
+	case $w in
+	-b) run sh -c 'cat app2.tar | mkmanifest -q -b - --rebase oldbase.tar newbase.tar >re2.tar' ;;
+	--old) run sh -c 'cat oldbase.tar | mkmanifest -q -b app2.tar --rebase - newbase.tar >re2.tar' ;;
+	--new) run sh -c 'cat newbase.tar | mkmanifest -q -b app2.tar --rebase oldbase.tar - >re2.tar' ;;
+	esac
+	ok "the same with one of them from a pipe ($w)" cmp re.tar re2.tar
+done
+mk re3 -b app2.tar --rebase oldbase.tar oldbase.tar --no-base-annotations
+is "$(jqm re3.tar '[.config,.layers]')" "$(jqm app2.tar '[.config,.layers]')" "on its old base it is what it was"
+mk re4 -b app2.tar --rebase oldbase.tar newbase.tar --layer l1.tar --label more=1
+is "$(jqc re4.tar '[.history[].created_by]')" '["new1","new2","app","ocibox mkmanifest","ocibox mkmanifest"]' "with a layer on top"
+bad 65 'lowest layers differ' "not made on that base" -b app2.tar --rebase newbase.tar oldbase.tar
+run mkmanifest --layer l1.tar --rebase oldbase.tar newbase.tar
+rc_is 64 "nothing to rebase"
+run sh -c 'mkmanifest -b - --rebase - newbase.tar <app.tar'
+rc_is 64 "standard input twice"
+
+# ---- limits ----
+head -c 5000000 /dev/zero | tr '\0' x >big
+cat >mkbig.py <<'END'
+import sys
+sys.path.insert(0, sys.argv[1])
+from ocilib import *
+l = Layout("big-layout")
+a = l.layer(Tar().file("x").done())
+c = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [a[1]]}, "x": "x" * ((8 << 20) - 300)}
+l.tag(l.manifest([a], config_bytes=dumps(c), extra={"annotations": {"k": "x" * ((4 << 20) - 800)}}), "big")
+END
+python3 mkbig.py "$tools"
+bad 65 'config would have' "T80 a config of more than 8 MiB" -b big-layout:big --label "a=$(head -c 500 big)"
+bad 65 'manifest would have' "T80 a manifest of more than 4 MiB" -b big-layout:big --annotation "a=$(head -c 1000 big)"
+
+# ---- where it writes ----
+run sh -c 'mkmanifest -q -b one.tar --digestfile df -o lay:df'
+is "$(cat df)" "$(top_of one.tar)" "--digestfile"
+before=$(find lay -type f -printf '%p %i\n' | grep -v index.json | sort)
+run mkmanifest -b lay:df -o lay:df2 --sync
+is "$(find lay -type f -printf '%p %i\n' | grep -v index.json | sort)" "$before" "what a layout holds is not written again"
+is "$(umoci ls --layout lay | grep df | tr '\n' ' ')" "df df2 " "it has two names"
+for i in 1 2 3 4; do
+	mkmanifest -q -b "$tiny:latest" --layer l2.tar.gz -o "par:n$i" 2>"par-$i" &
+	pids="$pids $!"
+done
+for p in $pids; do wait "$p" || fail "one of four at once"; done
+is "$(umoci ls --layout par | sort | tr '\n' ' ')" "n1 n2 n3 n4 " "four at once into a new layout"
+is "$(find par -name '.*')" "" "no partial is left"
+mkdir full
+run mkmanifest --layer l1.tar -o t1:x
+rc_is 73 "a directory that is no layout"
+run mkmanifest --layer l1.tar -o nosuch/lay:x
+rc_is 66 "where there is no directory"
+if [ -e /dev/full ]; then
+	run sh -c 'mkmanifest --layer l1.tar >/dev/full'
+	rc_is 73 "no room for the stream"
+else
+	skip "no /dev/full"
+fi
+if is_root && as_user true; then
+	chmod 755 "$T"
+	mkdir -m 777 pub
+	run as_user sh -c 'cat "$T/l1.tar.gz" | mkmanifest -q -b "$T/one.tar" --layer - -o "$T/pub/lay:x"'
+	rc_is 0 "as an ordinary user"
+else
+	skip "needs root"
+fi
+
 cd / || exit 1
 done_testing
