@@ -211,6 +211,22 @@ static void canonical(void)
 	config_release(&config);
 }
 
+static void limits(void)
+{
+	struct config config;
+	_cleanup_(config_edit_closep) struct config_edit *c = open_edit(NULL, &config);
+	_cleanup_(buf_release) struct buf out = BUF_INIT, label = BUF_INIT;
+	struct err e = { 0 };
+
+	for (int i = 0; i < 9; i++) {
+		buf_clear(&label);
+		buf_addf(&label, "%d=%*d", i, 1 << 20, i);
+		config_edit(c, EDIT_LABEL, buf_str(&label), NULL);
+	}
+	is_num(config_edit_write(c, &out, &e), E_TOOBIG, "T80 a config of more than 8 MiB");
+	ok(strstr(e.text, "the image config would have 94"), "whose size is told");
+}
+
 static void times(void)
 {
 	static const char *const good[] = {
@@ -244,6 +260,7 @@ int main(void)
 	values();
 	health();
 	canonical();
+	limits();
 	times();
 	return done_testing();
 }
