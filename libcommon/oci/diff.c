@@ -85,37 +85,20 @@ static int put_said(struct diff *d, struct names *after)
 	return r < 0 ? r : names_rewind(after);
 }
 
-static int put_whiteouts(struct diff *d, struct names *after)
+static int put_whiteouts(struct diff *d, struct diff_level *l, bool marked)
 {
 	bool present = d->before && d->before->ops->present(d->before);
-	bool opaque = d->upper && tree_opaque(&d->after);
 
 	if (d->upper && !d->before) {
-		int r = opaque ? diff_put_mark(d, ".wh.", ".wh..opq") : 0;
-		return r < 0 ? r : put_said(d, after);
+		int r = marked ? diff_put_mark(d, ".wh.", ".wh..opq") : 0;
+		return r < 0 ? r : put_said(d, &l->names);
 	}
 	if (!present)
 		return 0;
-	return d->upper && !opaque ? put_said(d, after) : put_gone(d, after);
+	return d->upper && !l->opaque ? put_said(d, &l->names) : put_gone(d, &l->names);
 }
 
 /* ---- the walk ---- */
-
-/* What overlayfs keeps elsewhere cannot be told from the upper directory alone. */
-static int check_overlay(struct diff *d, int fd)
-{
-	char mark[1];
-
-	if (!d->after.overlay)
-		return 0;
-	if (overlay_mark(fd, NULL, "redirect", mark, sizeof(mark)) >= 0)
-		return err_set(d->e, E_UNSUPPORTED, "%s: overlayfs has its contents under another name (mount with redirect_dir=off, or give the "
-						    "merged tree without --upper)", quoted(buf_span(&d->path)));
-	if (overlay_mark(fd, NULL, "metacopy", mark, sizeof(mark)) >= 0)
-		return err_set(d->e, E_UNSUPPORTED, "%s: overlayfs holds only its metadata here (mount with metacopy=off, or give the merged "
-						    "tree without --upper)", quoted(buf_span(&d->path)));
-	return 0;
-}
 
 static int begin_directory(struct diff *d, const struct stat *st, bool written)
 {
@@ -124,9 +107,10 @@ static int begin_directory(struct diff *d, const struct stat *st, bool written)
 		d->level = xrealloc(d->level, d->cap * sizeof(*d->level));
 	}
 	struct diff_level *l = &d->level[d->depth++];
-	*l = (struct diff_level){ .st = *st, .path = d->path.n, .written = written };
+	bool inside = d->depth > 1 && l[-1].opaque, marked = d->upper && tree_opaque(&d->after);
+	*l = (struct diff_level){ .st = *st, .path = d->path.n, .written = written, .opaque = inside || marked };
 	int r = names_open(&l->names, tree_names(&d->after), d->upper);
-	return r < 0 ? r : put_whiteouts(d, &l->names);
+	return r < 0 || d->survey ? r : put_whiteouts(d, l, marked && !inside);
 }
 
 static void end_directory(struct diff *d)
@@ -136,7 +120,7 @@ static void end_directory(struct diff *d)
 
 static int visit_directory(struct diff *d, int dirfd, const char *name, const struct stat *st)
 {
-	int changed = diff_changed(d, dirfd, name, st, -1);
+	int changed = d->survey ? 0 : diff_changed(d, dirfd, name, st, -1);
 	int r = changed;
 
 	if (changed > 0)
@@ -145,27 +129,18 @@ static int visit_directory(struct diff *d, int dirfd, const char *name, const st
 		r = tree_enter(&d->after, name);
 	if (r == 0)
 		return diff_fail(d, E_TRY_LATER, "it is no directory any more");
-	if (r > 0)
-		r = check_overlay(d, tree_topfd(&d->after, d->depth));
 	if (r >= 0 && d->before)
 		r = d->before->ops->enter(d->before, name);
 	return r < 0 ? r : begin_directory(d, st, changed > 0);
 }
 
-static int visit_file(struct diff *d, int dirfd, const char *name, const struct stat *seen)
+static int visit_file(struct diff *d, int dirfd, const char *name, struct stat *st)
 {
-	_cleanup_(fd_closep) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct stat st;
-	int r;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return diff_fail(d, -errno, NULL);
-	if (!S_ISREG(st.st_mode) || st.st_ino != seen->st_ino || st.st_dev != seen->st_dev)
-		return diff_fail(d, E_TRY_LATER, "it was replaced while it was read");
-	r = check_overlay(d, fd);
-	if (r == 0)
-		r = diff_changed(d, dirfd, name, &st, fd);
-	return r > 0 ? diff_put_entry(d, dirfd, name, &st, fd) : r;
+	if (d->survey)
+		return diff_survey_file(d, dirfd, name, st);
+	_cleanup_(fd_closep) int fd = diff_open_file(d, dirfd, name, st);
+	int r = fd < 0 ? fd : diff_file_changed(d, dirfd, name, st, fd);
+	return r > 0 ? diff_put_entry(d, dirfd, name, st, fd) : r;
 }
 
 static int skip_socket(struct diff *d)
@@ -193,6 +168,8 @@ static int visit(struct diff *d, const char *name)
 		return visit_directory(d, dirfd, name, &st);
 	if (S_ISREG(st.st_mode))
 		return visit_file(d, dirfd, name, &st);
+	if (d->survey)
+		return 0;
 	if (S_ISSOCK(st.st_mode))
 		return skip_socket(d);
 	if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
@@ -244,13 +221,67 @@ static int enter_prefix(struct diff *d)
 	return MIN(r, 0);
 }
 
+static int survey_once(struct diff *d, const struct stat *st)
+{
+	int r;
+
+	d->survey = true;
+	r = begin_directory(d, st, true);
+	if (r >= 0)
+		r = walk(d);
+	d->survey = false;
+	return r < 0 ? r : links_resolve(&d->links);
+}
+
+/* The tree after becomes the upper directory merged with the lower ones. */
+static int merge_after(struct diff *d, struct tree *lower)
+{
+	_cleanup_(freep) int *dirs = xcalloc(lower->n + 1, sizeof(*dirs));
+	struct tree merged = { .overlay = true };
+	unsigned n = 0;
+	int r;
+
+	dirs[n++] = tree_topfd(&d->after, 0);
+	for (unsigned i = 0; i < lower->n; i++) {
+		int fd = tree_dirfd(lower, i);
+		if (fd >= 0)
+			dirs[n++] = fd;
+	}
+	r = tree_open(&merged, dirs, n, d->e);
+	tree_release(&d->after);
+	d->after = merged;
+	d->upper = false;
+	links_release(&d->links);
+	return r;
+}
+
+/*
+ * Hard links, before anything is written: that one name of a file must be in the layer may be found out late, and then all must. An upper directory
+ * does not show names that it does not hold; where they could matter the merged trees are compared.
+ */
+static int survey(struct diff *d, const struct stat *st)
+{
+	int more = survey_once(d, st);
+
+	if (more <= 0 || !d->upper)
+		return MIN(more, 0);
+	struct tree *lower = d->before->ops->dirs(d->before);
+	int r = lower ? merge_after(d, lower) : 0;
+	if (r == 0 && lower)
+		r = survey_once(d, st);
+	return MIN(r, 0);
+}
+
 static int walk_all(struct diff *d)
 {
 	int fd = tree_topfd(&d->after, 0);
 	struct stat st;
 	int r = fd < 0 ? fd : fstat(fd, &st) < 0 ? diff_fail(d, -errno, NULL) : enter_prefix(d);
 
-	if (r == 0)
+	if (r == 0 && d->before)
+		r = survey(d, &st);
+	fd = tree_topfd(&d->after, 0);
+	if (r >= 0)
 		r = diff_changed(d, fd, ".", &st, fd);
 	bool changed = r > 0;
 	if (changed)

@@ -63,6 +63,8 @@ struct tree {
 };
 /* Takes copies of the descriptors. */
 int tree_open(struct tree *t, const int *roots, unsigned n, struct err *e);
+/* Refuses a file of which overlayfs keeps the contents elsewhere. */
+int tree_check_file(struct tree *t, int fd, const char *name);
 void tree_release(struct tree *t);
 int tree_look(struct tree *t, const char *name, struct stat *st); /* 1, 0: not there */
 /* Into directory name: 1; or 0, it is none, and the present one is then empty. Each is left again. */
@@ -99,6 +101,8 @@ struct before_ops {
 	int (*target)(struct before *b, const char *name, struct buf *out); /* of a symlink */
 	int (*xattrs)(struct before *b, const char *name, struct xattrs *x);
 	int (*same)(struct before *b, const char *name, int fd, uint64_t size); /* contents equal those of fd: 1, 0 */
+	/* The directories that it is made of, or NULL. */
+	struct tree *(*dirs)(struct before *b);
 	void (*close)(struct before *b);
 };
 struct before {
@@ -107,13 +111,14 @@ struct before {
 	uint64_t read; /* bytes of contents that were looked at */
 };
 
-/* ---- hard links of the tree after ---- */
+/* ---- hard links: the names of one inode ---- */
 struct link_group {
-	uint64_t dev, ino;               /* after */
-	uint64_t before_dev, before_ino; /* of all its names */
+	uint64_t dev, ino;
+	uint64_t was_dev, was_ino; /* the inode before, the same for all the names */
+	uint32_t was_nlink;
 	uint32_t names;
-	uint32_t at;                     /* the first name written, in the arena; 0: none yet */
-	bool used, changed, has_before;
+	uint32_t at;               /* the first name written, in the arena; 0: none yet */
+	bool used, has_was, changed;
 };
 struct links {
 	struct link_group *v;
@@ -121,8 +126,12 @@ struct links {
 	struct buf arena;
 };
 void links_release(struct links *l);
-struct link_group *links_find(struct links *l, const struct stat *st);
-struct link_group *links_get(struct links *l, const struct stat *st); /* made where there is none */
+struct link_group *links_find(const struct links *l, const struct stat *st);
+struct link_group *links_get(struct links *l, uint64_t dev, uint64_t ino); /* made where there is none */
+/* A name of a file, which had inode was before (NULL: it differs from what was there). */
+void links_survey(struct links *l, const struct stat *st, const struct stat *was);
+/* After all names: which groups changed. True where names that were not seen may belong to a group that did not. */
+bool links_resolve(struct links *l);
 const char *links_name(const struct links *l, const struct link_group *g);
 void links_set_name(struct links *l, struct link_group *g, const char *path);
 
@@ -132,6 +141,7 @@ struct diff_level {
 	struct names names;
 	size_t path; /* length of the path of this directory */
 	bool written;
+	bool opaque;       /* of an upper directory: nothing of what is below shows, neither here nor in what it holds */
 };
 struct diff {
 	struct tree after;
@@ -145,6 +155,7 @@ struct diff {
 	struct links links;
 	struct diff_level *level;
 	size_t depth, cap;
+	bool survey;       /* nothing is written: links are looked at */
 	bool in_contents;  /* of an entry, and some are still to come */
 	bool upper;        /* after is an upper directory: what it does not hold is unchanged */
 	unsigned char *buffer;
@@ -155,6 +166,12 @@ enum { DIFF_BUFFER = 256 * 1024 };
 int diff_fail(struct diff *d, int code, const char *what);
 /* Does the present directory's name differ from before? 1, 0. dirfd holds it; fd is open where it is a regular file. */
 int diff_changed(struct diff *d, int dirfd, const char *name, const struct stat *st, int fd);
+/* The same of a regular file; but files with several names are as links_resolve found them. */
+int diff_file_changed(struct diff *d, int dirfd, const char *name, const struct stat *st, int fd);
+/* Has the file several names, or had it? Then it is compared, and told to links_survey. */
+int diff_survey_file(struct diff *d, int dirfd, const char *name, const struct stat *st);
+/* The present directory's file, which was seen as st: fd, or an error. */
+int diff_open_file(struct diff *d, int dirfd, const char *name, struct stat *st);
 
 /* Writes the directories above d->path that are not written yet. */
 int diff_put_parents(struct diff *d);

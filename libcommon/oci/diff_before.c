@@ -82,6 +82,9 @@ static int dir_same(struct before *b, const char *name, int ours, uint64_t size)
 
 	if (theirs < 0)
 		return tree_fail(&bt->t, fd < 0 ? fd : -errno, name, NULL);
+	int r = tree_check_file(&bt->t, theirs, name);
+	if (r < 0)
+		return r;
 	if (fstat(ours, &a) == 0 && fstat(theirs, &z) == 0 && a.st_dev == z.st_dev && a.st_ino == z.st_ino)
 		return 1;
 	for (uint64_t at = 0; at < size;) {
@@ -99,6 +102,11 @@ static int dir_same(struct before *b, const char *name, int ours, uint64_t size)
 	return 1;
 }
 
+static struct tree *dir_dirs(struct before *b)
+{
+	return tree_of(b);
+}
+
 static void dir_close(struct before *b)
 {
 	tree_release(tree_of(b));
@@ -107,7 +115,7 @@ static void dir_close(struct before *b)
 
 static const struct before_ops dir_ops = {
 	.enter = dir_enter, .leave = dir_leave, .present = dir_present, .names = dir_names, .look = dir_look,
-	.target = dir_target, .xattrs = dir_xattrs, .same = dir_same, .close = dir_close,
+	.target = dir_target, .xattrs = dir_xattrs, .same = dir_same, .dirs = dir_dirs, .close = dir_close,
 };
 
 int before_from_dirs(const int *dirs, size_t n, bool overlay, struct before **out, struct err *e)

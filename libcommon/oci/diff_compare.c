@@ -1,4 +1,5 @@
 /* Whether an entry differs from what was there before. What an option sets is not compared; times are, to the second that a layer keeps. */
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,6 +48,8 @@ int diff_changed(struct diff *d, int dirfd, const char *name, const struct stat 
 	if (!d->before || !d->before->ops->present(d->before))
 		return 1;
 	same = d->before->ops->look(d->before, name, &was);
+	if (same > 0 && was.st_dev == st->st_dev && was.st_ino == st->st_ino)
+		return 0;
 	if (same > 0)
 		same = same_metadata(d->o, st, &was);
 	if (same > 0 && S_ISLNK(st->st_mode))
@@ -56,4 +59,42 @@ int diff_changed(struct diff *d, int dirfd, const char *name, const struct stat 
 	if (same > 0 && S_ISREG(st->st_mode))
 		same = d->before->ops->same(d->before, name, fd, (uint64_t)st->st_size);
 	return same < 0 ? same : !same;
+}
+
+int diff_open_file(struct diff *d, int dirfd, const char *name, struct stat *st)
+{
+	_cleanup_(fd_closep) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	ino_t ino = st->st_ino;
+	dev_t dev = st->st_dev;
+
+	if (fd < 0 || fstat(fd, st) < 0)
+		return diff_fail(d, -errno, NULL);
+	if (!S_ISREG(st->st_mode) || st->st_ino != ino || st->st_dev != dev)
+		return diff_fail(d, E_TRY_LATER, "it was replaced while it was read");
+	int r = tree_check_file(&d->after, fd, name);
+	return r < 0 ? r : steal_fd(&fd);
+}
+
+int diff_file_changed(struct diff *d, int dirfd, const char *name, const struct stat *st, int fd)
+{
+	const struct link_group *g = d->before ? links_find(&d->links, st) : NULL;
+
+	return g && g->names ? g->changed : diff_changed(d, dirfd, name, st, fd);
+}
+
+int diff_survey_file(struct diff *d, int dirfd, const char *name, const struct stat *st)
+{
+	struct stat was, now = *st;
+	int r = d->before->ops->present(d->before) ? d->before->ops->look(d->before, name, &was) : 0;
+	bool file = r > 0 && S_ISREG(was.st_mode);
+
+	if (r < 0 || (st->st_nlink < 2 && !(file && was.st_nlink > 1)))
+		return r;
+	if (file) {
+		_cleanup_(fd_closep) int fd = diff_open_file(d, dirfd, name, &now);
+		r = fd < 0 ? fd : diff_changed(d, dirfd, name, &now, fd);
+	}
+	if (r >= 0)
+		links_survey(&d->links, st, file && r == 0 ? &was : NULL);
+	return r;
 }

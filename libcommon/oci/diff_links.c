@@ -1,4 +1,9 @@
-/* Names of one inode: which group each file with several names belongs to. */
+/*
+ * Names of one inode: the group that each file with several names belongs to, and whether the group is as it was.
+ *
+ * It is when each of its names is what it was, and all were names of one inode. Groups that were one and are none of them otherwise changed came
+ * apart, which is a change of all of them. What is written has an inode of its own then: other names that the old one had may stay as they are.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,23 +34,56 @@ static void grow(struct links *l)
 	l->cap = bigger.cap;
 }
 
-struct link_group *links_find(struct links *l, const struct stat *st)
+struct link_group *links_find(const struct links *l, const struct stat *st)
 {
 	struct link_group *g = l->cap ? probe(l, st->st_dev, st->st_ino) : NULL;
 
 	return g && g->used ? g : NULL;
 }
 
-struct link_group *links_get(struct links *l, const struct stat *st)
+struct link_group *links_get(struct links *l, uint64_t dev, uint64_t ino)
 {
 	if (4 * (l->n + 1) > 3 * l->cap)
 		grow(l);
-	struct link_group *g = probe(l, st->st_dev, st->st_ino);
+	struct link_group *g = probe(l, dev, ino);
 	if (!g->used) {
-		*g = (struct link_group){ .dev = st->st_dev, .ino = st->st_ino, .used = true };
+		*g = (struct link_group){ .dev = dev, .ino = ino, .used = true };
 		l->n++;
 	}
 	return g;
+}
+
+void links_survey(struct links *l, const struct stat *st, const struct stat *was)
+{
+	struct link_group *g = links_get(l, st->st_dev, st->st_ino);
+
+	g->names++;
+	if (!was || (g->has_was && (g->was_dev != was->st_dev || g->was_ino != was->st_ino))) {
+		g->changed = true;
+		return;
+	}
+	g->has_was = true;
+	g->was_dev = was->st_dev;
+	g->was_ino = was->st_ino;
+	g->was_nlink = (uint32_t)was->st_nlink;
+}
+
+bool links_resolve(struct links *l)
+{
+	_cleanup_(links_release) struct links was = { 0 };
+	bool more = false;
+
+	for (size_t i = 0; i < l->cap; i++)
+		if (l->v[i].used && !l->v[i].changed)
+			links_get(&was, l->v[i].was_dev, l->v[i].was_ino)->names++;
+	for (size_t i = 0; i < l->cap; i++) {
+		struct link_group *g = &l->v[i];
+		if (!g->used || g->changed)
+			continue;
+		g->changed = links_get(&was, g->was_dev, g->was_ino)->names > 1;
+		more |= g->was_nlink > g->names;
+	}
+	return more;
 }
 
 const char *links_name(const struct links *l, const struct link_group *g)

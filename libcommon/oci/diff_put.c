@@ -156,7 +156,7 @@ static int put_file(struct diff *d, const struct tar_entry *e, const struct stat
 static int put_link(struct diff *d, struct tar_entry *e, const struct stat *st)
 {
 	_cleanup_(buf_release) struct buf target = BUF_INIT;
-	struct link_group *g = links_get(&d->links, st);
+	struct link_group *g = links_get(&d->links, st->st_dev, st->st_ino);
 	const char *first = links_name(&d->links, g);
 
 	if (!first) {

@@ -65,8 +65,12 @@ static int fill(struct tree *t, unsigned i, int fd)
 		return -errno;
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
-	if (t->overlay)
-		s->opaque = overlay_mark(fd, NULL, "opaque", mark, sizeof(mark)) == 1 && mark[0] == 'y';
+	if (!t->overlay)
+		return 0;
+	s->opaque = overlay_mark(fd, NULL, "opaque", mark, sizeof(mark)) == 1 && mark[0] == 'y';
+	if (overlay_mark(fd, NULL, "redirect", mark, sizeof(mark)) >= 0)
+		return err_set(t->e, E_UNSUPPORTED, "%s: overlayfs has its contents under another name (mount with redirect_dir=off, or give the "
+						    "mounted tree without --upper)", quoted(buf_span(&t->path)));
 	return 0;
 }
 
@@ -85,6 +89,16 @@ int tree_open(struct tree *t, const int *roots, unsigned n, struct err *e)
 	}
 	t->oldest = 1;
 	return 0;
+}
+
+int tree_check_file(struct tree *t, int fd, const char *name)
+{
+	char mark[1];
+
+	if (!t->overlay || overlay_mark(fd, NULL, "metacopy", mark, sizeof(mark)) < 0)
+		return 0;
+	return err_set(t->e, E_UNSUPPORTED, "%s%s%s: overlayfs holds only its metadata here (mount with metacopy=off, or give the mounted tree "
+					    "without --upper)", quoted(buf_span(&t->path)), t->path.n ? "/" : "", quoted_str(name));
 }
 
 void tree_release(struct tree *t)
