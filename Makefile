@@ -199,8 +199,15 @@ objects: $(LIBOBJ) $(APPOBJ)
 -include $(wildcard $(O)/libcommon/*.d $(O)/libcommon/*/*.d $(O)/applets/*.d $(G)/*.d $(O)/tests/*/*.d)
 
 # --- tests -------------------------------------------------------------------------------------------
-UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/*.c))
-FUZZERS := $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)))
+# What a configuration leaves out cannot be tested in it.
+tests-need-REGISTRY := $(shell grep -l 'libcommon/registry' tests/unit/*.c tests/fuzz/*.c)
+tests-need-TLS := tests/unit/x509.c tests/fuzz/x509.c tests/fuzz/tls.c
+tests-need-CONTAINER := tests/unit/container.c tests/unit/runtime.c tests/fuzz/bundle.c
+tests-need-SECCOMP_COMPUTE := tests/unit/seccomp.c
+tests-need-PROGRESS := tests/unit/progress.c
+tests-off := $(foreach s,REGISTRY TLS CONTAINER SECCOMP_COMPUTE PROGRESS,$(if $(CONFIG_$s),,$(tests-need-$s)))
+UNIT := $(patsubst %.c,$(O)/%,$(filter-out $(tests-off),$(wildcard tests/unit/*.c)))
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c $(tests-off),$(wildcard tests/fuzz/*.c)))
 REPLAY := $(FUZZERS:%=$(O)/tests/fuzz/%)
 T := $(sort $(wildcard tests/*.t))
 FUZZ := $(FUZZERS)
