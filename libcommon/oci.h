@@ -467,6 +467,9 @@ struct bundle_options {
 };
 int bundle_config(const struct config *c, int rootfd, const struct bundle_options *o, struct buf *out, struct err *e);
 
+/* maskedPaths and readonlyPaths that a bundle gets, and a container without a bundle has; NULL-terminated. */
+extern const char *const oci_masked_paths[], *const oci_readonly_paths[];
+
 /* ---- users of a tree: etc/passwd and etc/group inside rootfd (T50, T51) ---------------------------------------------------------- */
 struct user {
 	uint32_t uid, gid;

@@ -150,24 +150,6 @@ static void put_namespaces(struct bundle *b)
 
 void bundle_put_linux(struct bundle *b)
 {
-	static const char *const masked[] = {
-		"/proc/acpi",
-		"/proc/asound",
-		"/proc/interrupts",
-		"/proc/kcore",
-		"/proc/keys",
-		"/proc/latency_stats",
-		"/proc/sched_debug",
-		"/proc/scsi",
-		"/proc/timer_list",
-		"/proc/timer_stats",
-		"/sys/devices/virtual/powercap",
-		"/sys/firmware",
-		NULL,
-	};
-	static const char *const read_only[] = { "/proc/bus",		"/proc/fs",
-						 "/proc/irq",		"/proc/sys",
-						 "/proc/sysrq-trigger", NULL };
 	const struct bundle_options *bo = b->options;
 
 	json_key(&b->o, "linux");
@@ -189,7 +171,7 @@ void bundle_put_linux(struct bundle *b)
 		json_end(&b->o, '}');
 	}
 	put_namespaces(b);
-	bundle_put_strings(&b->o, "maskedPaths", masked);
-	bundle_put_strings(&b->o, "readonlyPaths", read_only);
+	bundle_put_strings(&b->o, "maskedPaths", oci_masked_paths);
+	bundle_put_strings(&b->o, "readonlyPaths", oci_readonly_paths);
 	json_end(&b->o, '}');
 }

@@ -11,26 +11,6 @@
 #include "libcommon/runtime/mnt.h"
 #include "libcommon/runtime/private.h"
 
-/* The list that runtimes agree on, and the power and thermal counters, which are side channels. */
-static const char *const default_masked[] = {
-	"/proc/acpi",
-	"/proc/asound",
-	"/proc/interrupts",
-	"/proc/kcore",
-	"/proc/keys",
-	"/proc/latency_stats",
-	"/proc/sched_debug",
-	"/proc/scsi",
-	"/proc/timer_list",
-	"/proc/timer_stats",
-	"/sys/devices/virtual/powercap",
-	"/sys/firmware",
-	NULL,
-};
-static const char *const default_readonly[] = {
-	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
-};
-
 /* Below our own /proc and /sys no link leads astray; elsewhere the walker finds the place. */
 static int locate(const struct setup *s, const char *path, int *dirfd, const char **name, int *own)
 {
@@ -133,8 +113,8 @@ static bool is_below_sys(const char *path)
 
 int masks_apply(struct setup *s, bool below_sys)
 {
-	const char *const *masked = s->c->masked ? s->c->masked : default_masked;
-	const char *const *fixed = s->c->readonly_paths ? s->c->readonly_paths : default_readonly;
+	const char *const *masked = s->c->masked ? s->c->masked : oci_masked_paths;
+	const char *const *fixed = s->c->readonly_paths ? s->c->readonly_paths : oci_readonly_paths;
 	int r = 0;
 
 	for (size_t i = 0; !r && masked[i]; i++)
