@@ -52,7 +52,8 @@ struct container_mount {
 	bool read_only, recursive, noexec, nosuid;
 	bool dev;             /* bind: device nodes below it work; one that is bound by itself always does */
 	uint64_t size;        /* tmpfs: bytes, 0 half of memory */
-	uint32_t mode;        /* tmpfs: 0 is 01777 */
+	bool has_mode;        /* tmpfs: mode; else 01777 */
+	uint32_t mode;
 	uint32_t uid, gid;    /* tmpfs */
 	bool optional;
 };

@@ -78,6 +78,12 @@ bundle() { # WHO RUNNER...
 	run "$@" sh -c 'cd / && ns-run -b "$1" sh -c "ls /src; echo x >/src/x"' - "$b"
 	rc_is 1 "$who: a bind relative to the bundle, read-only"
 
+	config '.linux.maskedPaths = ["/proc/../../etc", "/sys/../../usr"]'
+	mkdir -p "$b/rootfs/usr/x" "$b/rootfs/etc/x"
+	chmod -R a+rX "$b/rootfs/usr" "$b/rootfs/etc"
+	run "$@" ns-run -b "$b" sh -c 'ls /etc /usr | grep -c x'
+	is "$out" 0 "$who: what is masked by a way around is masked"
+
 	for bad in '.hooks.prestart = [{path: "/bin/x"}]|hooks' '.linux.namespaces[0].path = "/proc/1/ns/pid"|joining a pid' \
 		'.linux.namespaces += [{type: "time"}]|time' '.linux.sysctl = {"net.core.somaxconn": "1"}|sysctl' \
 		'.linux.devices = [{path: "/dev/x", type: "c", major: 1, minor: 1}]|devices' \

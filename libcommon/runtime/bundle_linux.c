@@ -36,6 +36,9 @@ static int read_namespaces(struct loaded_bundle *b, const struct json *v, struct
 				       "linux.namespaces: joining a %s namespace by its "
 				       "path is not supported",
 				       namespaces[k].type);
+		if (b->c.ns & namespaces[k].ns)
+			return err_set(e, E_FORMAT, "linux.namespaces has %s twice",
+				       namespaces[k].type);
 		b->c.ns |= namespaces[k].ns;
 	}
 	if (!(b->c.ns & NS_MOUNT))
@@ -84,7 +87,11 @@ static int read_propagation(const struct json *v, struct err *e)
 {
 	struct span s;
 
-	if (!json_str(v, &s) || !s.n || span_is(s, "private") || span_is(s, "rprivate"))
+	if (!v)
+		return 0;
+	if (!json_str(v, &s))
+		return err_set(e, E_FORMAT, "linux.rootfsPropagation is not a string");
+	if (!s.n || span_is(s, "private") || span_is(s, "rprivate"))
 		return 0;
 	return err_set(e, E_UNSUPPORTED, "linux.rootfsPropagation: only private is supported");
 }
@@ -120,6 +127,11 @@ int bundle_linux(struct loaded_bundle *b, const struct json *v, struct err *e)
 		r = read_map(json_get(v, "uidMappings"), "linux.uidMappings", m->uid, &m->uid_n, e);
 	if (!r)
 		r = read_map(json_get(v, "gidMappings"), "linux.gidMappings", m->gid, &m->gid_n, e);
+	if (!r && (m->uid_n || m->gid_n) && !(b->c.ns & NS_USER))
+		r = err_set(e, E_FORMAT, "linux has id mappings, but no user namespace");
+	if (!r && !m->uid_n != !m->gid_n)
+		r = err_set(e, E_FORMAT, "linux.%s is missing",
+			    m->uid_n ? "gidMappings" : "uidMappings");
 	if (!r)
 		r = read_propagation(json_get(v, "rootfsPropagation"), e);
 	if (!r)
@@ -208,8 +220,10 @@ static int mount_option(struct container_mount *m, struct span o)
 			return 0;
 	if (m->kind == CM_TMPFS && span_starts(o, "size="))
 		return num_size(span_tail(o, 5), &m->size) ? E_FORMAT : 0;
-	if (m->kind == CM_TMPFS && span_starts(o, "mode="))
+	if (m->kind == CM_TMPFS && span_starts(o, "mode=")) {
+		m->has_mode = true;
 		return mount_number(span_tail(o, 5), true, &m->mode) ? E_FORMAT : 0;
+	}
 	if (m->kind == CM_TMPFS && span_starts(o, "uid="))
 		return mount_number(span_tail(o, 4), false, &m->uid) ? E_FORMAT : 0;
 	if (m->kind == CM_TMPFS && span_starts(o, "gid="))
@@ -231,8 +245,6 @@ static int mount_options(struct container_mount *m, const struct json *options, 
 {
 	struct span o;
 
-	if (options && !json_is_array(options))
-		return err_set(e, E_FORMAT, "options is not a list");
 	for (size_t i = 0; i < json_len(options); i++) {
 		int r = json_str(json_at(options, i), &o) ? mount_option(m, o) : E_FORMAT;
 
@@ -263,8 +275,15 @@ static int read_mount(struct loaded_bundle *b, const struct json *v, const char 
 		return r;
 	if (!target || *target != '/')
 		return err_set(e, E_FORMAT, "destination is not an absolute path");
-	if (is_standard(span_str(target), type, span_str(source)))
+	if (options && !json_is_array(options))
+		return err_set(e, E_FORMAT, "%s: options is not a list", quoted_str(target));
+	if (is_standard(span_str(target), type, span_str(source))) {
+		/* Ours is stricter elsewhere, but only /sys is read-only. */
+		if (strncmp(target, "/sys", 4) && has_option(options, "ro"))
+			return err_set(e, E_UNSUPPORTED, "%s: option ro is not supported",
+				       quoted_str(target));
 		return 0;
+	}
 	*m = (struct container_mount){ .target = target };
 	if (has_option(options, "bind") || has_option(options, "rbind") || span_is(type, "bind"))
 		m->kind = CM_BIND;

@@ -276,7 +276,7 @@ static int make_wanted(const struct container_mount *w, struct mnt *m, bool *dir
 		return make_bind(w, m, directory);
 	case CM_TMPFS:
 		n = snprintf(options, sizeof(options), "mode=%o,uid=%u,gid=%u",
-			     w->mode ? w->mode : 01777, w->uid, w->gid);
+			     w->has_mode ? w->mode : 01777, w->uid, w->gid);
 		if (w->size)
 			snprintf(options + n, sizeof(options) - (size_t)n, ",size=%llu",
 				 (unsigned long long)w->size);

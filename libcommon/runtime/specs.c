@@ -79,6 +79,7 @@ int tmpfs_parse(char *spec, struct container_mount *m, struct err *e)
 		} else if (span_starts(one, "mode=")) {
 			r = num_octal(span_tail(one, 5), 07777, &mode);
 			m->mode = (uint32_t)mode;
+			m->has_mode = !r;
 		} else if (span_is(one, "exec")) {
 			m->noexec = false;
 		} else if (span_is(one, "ro")) {

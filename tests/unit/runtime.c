@@ -138,6 +138,10 @@ static void overlay(void)
 #define HEAD \
 	"{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"x\"],\"cwd\":\"/\""
 #define TAIL "},\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"pid\"}]}"
+#define LINUX(ns, more) "},\"linux\":{\"namespaces\":[{\"type\":\"mount\"}" ns "]" more "}"
+#define MAP "[{\"containerID\":0,\"hostID\":1000,\"size\":1}]"
+#define MOUNT(dst, type, options) \
+	",\"mounts\":[{\"destination\":\"" dst "\",\"type\":\"" type "\",\"options\":" options "}]}"
 
 static void bundles(void)
 {
@@ -154,10 +158,26 @@ static void bundles(void)
 		{ HEAD TAIL ",\"mounts\":[{\"destination\":\"/x\",\"type\":\"bind\"}]}", E_FORMAT },
 		{ HEAD TAIL ",\"mounts\":[1]}", E_FORMAT },
 		{ HEAD TAIL ",\"hostname\":\"h\"}", E_FORMAT },
+		/* twice the same namespace; maps that would not be in force */
+		{ HEAD LINUX(",{\"type\":\"pid\"},{\"type\":\"pid\"}", "") "}", E_FORMAT },
+		{ HEAD LINUX("", ",\"uidMappings\":" MAP ",\"gidMappings\":" MAP) "}", E_FORMAT },
+		{ HEAD LINUX(",{\"type\":\"user\"}", ",\"uidMappings\":" MAP) "}", E_FORMAT },
+		{ HEAD LINUX(",{\"type\":\"user\"}", ",\"gidMappings\":" MAP) "}", E_FORMAT },
+		{ HEAD LINUX(",{\"type\":\"user\"}",
+			     ",\"uidMappings\":" MAP ",\"gidMappings\":" MAP) "}", 0 },
+		{ HEAD LINUX("", ",\"rootfsPropagation\":1") "}", E_FORMAT },
+		/* what every container has, but not as it is asked for */
+		{ HEAD TAIL MOUNT("/proc", "proc", "[\"nosuid\",\"nodev\"]"), 0 },
+		{ HEAD TAIL MOUNT("/proc", "proc", "[\"nosuid\",\"ro\"]"), E_UNSUPPORTED },
+		{ HEAD TAIL MOUNT("/dev", "tmpfs", "[\"ro\"]"), E_UNSUPPORTED },
+		{ HEAD TAIL MOUNT("/sys", "sysfs", "[\"ro\"]"), 0 },
+		{ HEAD TAIL MOUNT("/proc", "proc", "{}"), E_FORMAT },
 		{ "{}", E_UNSUPPORTED },
 		{ "[]", E_FORMAT },
 		{ "", E_FORMAT },
 	};
+	struct loaded_bundle b0;
+	struct err e0 = { 0 };
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct loaded_bundle b;
@@ -169,6 +189,10 @@ static void bundles(void)
 			is_str(b.c.rootfs, "/dir/r", "its root");
 		bundle_unload(&b);
 	}
+	ok(!bundle_parse(SPAN(HEAD TAIL MOUNT("/t", "tmpfs", "[\"mode=0\"]")), "/dir", &b0, &e0) &&
+		   b0.c.mounts[0].has_mode && !b0.c.mounts[0].mode,
+	   "a tmpfs that nobody may enter");
+	bundle_unload(&b0);
 }
 
 int main(void)
