@@ -444,6 +444,15 @@ END
 	is "$(cd "$T/w/d" && find . ! -type l -printf '%p %m %U\n' | LC_ALL=C sort | tr '\n' ';')" \
 		". 755 54321;./d 700 54321;./r 555 54321;./r/n 0 54321;./r/n/x 0 54321;./r/n/y 644 54321;./ro 444 54321;" "all modes come right in the end"
 	like "$err" 'device nodes left out' "devices are told"
+	# nested, and the outer one named after the inner one, in the same layer and in a later one
+	img shut 'D("a/b/c/d/", mode=0) + F("a/b/c/d/f", mode=0) + D("a/b/c/", mode=0o200) + D("a/b/", mode=0o500) + D("a/", mode=0) +
+		D("o/", mode=0o500) + D("o/o/", mode=0o500) + D("o/o/o/", mode=0o100) + D("o/o/o/e/", mode=0o400)' \
+		'D("o/o/", mode=0) + D("o/", mode=0o400) + F("o/o/o/e/f", mode=0o400)'
+	run unshare -m --propagation private sh "$T/mounts" "$T/rootfs" 54321 "$T/shut" "$T/w/s" "$PATH"
+	rc_is 0 "directories that shut out their owner, in any order"
+	is "$(cd "$T/w/s" && find . -mindepth 1 -printf '%p %m\n' | LC_ALL=C sort | tr '\n' ';')" \
+		"./a 0;./a/b 500;./a/b/c 200;./a/b/c/d 0;./a/b/c/d/f 0;./o 400;./o/o 0;./o/o/o 100;./o/o/o/e 400;./o/o/o/e/f 400;" \
+		"all modes come right in the end"
 	rm -rf "$T/w" "$T/rootfs"
 fi
 if have setfacl getfacl && setfacl -d -m u:77:rwx "$T" 2>/dev/null; then

@@ -266,11 +266,40 @@ static int replay_forward(struct apply *a, struct replay *rp)
 	return 0;
 }
 
-/* Modes that were lent more, from the last to the first: children before their parents, the last
- * word of each directory counts. */
-static int replay_modes(struct apply *a, struct replay *rp)
+static size_t depth_of(struct span path)
+{
+	size_t n = path.n != 0;
+	for (size_t i = 0; i < path.n; i++)
+		n += path.p[i] == '/';
+	return n;
+}
+
+/* Through a directory of this mode its owner cannot go. */
+static bool shuts(const struct dir_record *rec)
+{
+	return (rec->mode & 0500) != 0500;
+}
+
+/* Which of the directories whose modes were lent more are to be looked at: those that let their owner
+ * through, or those at one depth that do not. */
+struct modes_pass {
+	size_t depth; /* 0: the first */
+	size_t next;  /* then: the deepest that is less deep */
+};
+
+static bool in_pass(struct modes_pass *p, const struct dir_record *rec, size_t depth)
+{
+	bool is = p->depth ? shuts(rec) && depth == p->depth : !shuts(rec);
+	if (shuts(rec) && (!p->depth || depth < p->depth))
+		p->next = MAX(p->next, depth);
+	return is;
+}
+
+/* From the last record to the first: the last word of each directory counts. */
+static int replay_modes_pass(struct apply *a, struct replay *rp, struct modes_pass *p)
 {
 	struct dir_record rec;
+	set64_clear(&rp->modes);
 	for (uint64_t end = spill_size(&a->dirs); end;) {
 		uint32_t n;
 		int r = spill_view_read(&rp->view, end - 4, &n, 4);
@@ -279,13 +308,27 @@ static int replay_modes(struct apply *a, struct replay *rp)
 			r = read_record(rp, end, &rec);
 		if (r < 0)
 			return err_set(a->e, r, "what was noted of directories: %s", err_word(r));
-		if (rec.is_acl || !set64_add(&rp->modes, rec.ino) || !rec.mode_last)
+		if (rec.is_acl || !set64_add(&rp->modes, rec.ino) || !rec.mode_last ||
+		    !in_pass(p, &rec, depth_of(buf_span(&rp->path))))
 			continue;
 		_cleanup_(fd_closep) int fd = open_recorded(a, &rec, rp);
 		if (fd >= 0 && fchmod(fd, rec.mode) < 0)
 			return replay_fail(a, rp, "cannot set its mode");
 	}
 	return 0;
+}
+
+/* Modes that were lent more. Directories that shut out even their owner come last, the deepest
+ * first: their order in the layers may be any. */
+static int replay_modes(struct apply *a, struct replay *rp)
+{
+	struct modes_pass p = { 0 };
+	int r;
+	do {
+		p = (struct modes_pass){ .depth = p.next };
+		r = replay_modes_pass(a, rp, &p);
+	} while (r == 0 && p.next);
+	return r;
 }
 
 int apply_replay_dirs(struct apply *a)
