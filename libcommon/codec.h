@@ -45,7 +45,6 @@ struct stream *stream_verify(struct stream *src, enum hash_alg alg, const unsign
 void stream_verify_share(struct stream *s, struct crew *c);
 /* What makes a crew one that hashes: the argument of its chores is a struct hash. */
 void hash_look(void *hash, struct span w);
-void hash_look_both(void *a, struct span wa, void *b, struct span wb);
 
 /* ---- decompression -------------------------------------------------------------------------------------------------------------------------- */
 enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD, COMPRESSION_UNKNOWN };

@@ -98,8 +98,7 @@ enum { CHORE_WINDOWS = 8 }; /* that may be open at a time */
 struct crew;
 struct chore;
 typedef void look_fn(void *arg, struct span w);
-typedef void look_both_fn(void *a, struct span wa, void *b, struct span wb); /* of two chores, where both wait */
-struct crew *crew_new(look_fn *look, look_both_fn *look_both);
+struct crew *crew_new(look_fn *look);
 void crew_freep(struct crew **c); /* after all that uses it */
 struct chore *crew_chore(struct crew *c, void *arg); /* NULL: it has two already */
 bool crew_help(struct crew *c); /* looks at what is pending; false: nothing was */

@@ -163,9 +163,3 @@ void hash_look(void *hash, struct span w)
 {
 	hash_update(hash, w);
 }
-
-void hash_look_both(void *a, struct span wa, void *b, struct span wb)
-{
-	hash_update(a, wa);
-	hash_update(b, wb);
-}

@@ -1,9 +1,4 @@
-/*
- * Chores: windows of a pipeline that are looked at once each and in order, by whichever of its threads would have to wait otherwise.
- *
- * A thread takes all that is pending at once, one window of each chore, so that what handles two windows together (two hashes
- * whose instructions interleave) can do so.
- */
+/* Chores: windows of a pipeline that are looked at once each and in order, by whichever of its threads would have to wait otherwise. */
 #include <stdlib.h>
 
 #include "libcommon/io.h"
@@ -23,18 +18,16 @@ struct crew {
 	pthread_cond_t looked;
 	unsigned waiting;
 	look_fn *look;
-	look_both_fn *look_both;
 	size_t n;
 	struct chore chore[CHORES];
 };
 
-struct crew *crew_new(look_fn *look, look_both_fn *look_both)
+struct crew *crew_new(look_fn *look)
 {
 	struct crew *c = xcalloc(1, sizeof(*c));
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->looked, NULL);
 	c->look = look;
-	c->look_both = look_both;
 	return c;
 }
 
@@ -64,41 +57,30 @@ static bool is_pending(const struct chore *ch)
 	return !ch->busy && ch->looked != ch->posted;
 }
 
-/* Looks at what is pending; the lock is held, and let go meanwhile. False where nothing was. */
-static bool work(struct crew *c)
+/* Looks at the oldest window that is pending; the lock is held, and let go meanwhile. */
+static void work(struct chore *ch)
 {
-	struct chore *got[CHORES];
-	struct span w[CHORES];
-	size_t n = 0;
-	for (size_t i = 0; i < c->n; i++) {
-		if (!is_pending(&c->chore[i]))
-			continue;
-		got[n] = &c->chore[i];
-		got[n]->busy = true;
-		w[n] = got[n]->window[got[n]->looked % CHORE_WINDOWS];
-		n++;
-	}
-	if (!n)
-		return false;
+	struct crew *c = ch->crew;
+	struct span w = ch->window[ch->looked % CHORE_WINDOWS];
+	ch->busy = true;
 	pthread_mutex_unlock(&c->lock);
-	if (n == 2)
-		c->look_both(got[0]->arg, w[0], got[1]->arg, w[1]);
-	else
-		c->look(got[0]->arg, w[0]);
+	c->look(ch->arg, w);
 	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < n; i++) {
-		got[i]->busy = false;
-		got[i]->looked++;
-	}
+	ch->busy = false;
+	ch->looked++;
 	if (c->waiting)
 		pthread_cond_broadcast(&c->looked);
-	return true;
 }
 
 bool crew_help(struct crew *c)
 {
+	bool did = false;
 	pthread_mutex_lock(&c->lock);
-	bool did = work(c);
+	for (size_t i = 0; i < c->n && !did; i++) {
+		did = is_pending(&c->chore[i]);
+		if (did)
+			work(&c->chore[i]);
+	}
 	pthread_mutex_unlock(&c->lock);
 	return did;
 }
@@ -122,7 +104,7 @@ void chore_settle(struct chore *ch, unsigned open)
 	pthread_mutex_lock(&c->lock);
 	while (ch->posted - ch->looked > open) {
 		if (is_pending(ch)) {
-			work(c);
+			work(ch);
 			continue;
 		}
 		c->waiting++;

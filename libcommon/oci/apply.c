@@ -199,7 +199,7 @@ static struct stream *open_layer(struct apply *a, struct stream *blob, enum comp
 int apply_layer(struct apply *a, struct stream *blob, enum compression c,
 		const struct digest *diff_id, struct digest *seen)
 {
-	_cleanup_(crew_freep) struct crew *crew = crew_new(hash_look, hash_look_both);
+	_cleanup_(crew_freep) struct crew *crew = crew_new(hash_look);
 	struct hash hash;
 	hash_init(&hash, diff_id ? diff_id->alg : HASH_SHA256);
 	_cleanup_(stream_closep) struct stream *s = open_layer(a, blob, c, crew, &hash);

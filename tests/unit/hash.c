@@ -90,7 +90,7 @@ static struct verdict verify(struct span s, uint64_t size, size_t window, size_t
 			      bool shared)
 {
 	_cleanup_(buf_release) struct buf got = BUF_INIT;
-	_cleanup_(crew_freep) struct crew *crew = crew_new(hash_look, hash_look_both);
+	_cleanup_(crew_freep) struct crew *crew = crew_new(hash_look);
 	unsigned char want[HASH_MAX];
 	enum hash_alg alg = window % 2 ? HASH_SHA256 : HASH_SHA512;
 

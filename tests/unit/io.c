@@ -130,12 +130,6 @@ static void look(void *arg, struct span w)
 	l->n += w.n;
 }
 
-static void look_both(void *a, struct span wa, void *b, struct span wb)
-{
-	look(a, wa);
-	look(b, wb);
-}
-
 /* One read-ahead on the other, each with a chore; the reader reads slowly at times, so that both sides have to wait. */
 static void chores(const char *how, const atomic_bool *later, atomic_bool *set)
 {
@@ -150,7 +144,7 @@ static void chores(const char *how, const atomic_bool *later, atomic_bool *set)
 			s = NULL;
 		}
 	}
-	struct crew *crew = crew_new(look, look_both);
+	struct crew *crew = crew_new(look);
 	struct stream *s = stream_readahead_chore(source(BYTES, 0), crew_chore(crew, &lower), later);
 	s = stream_readahead_chore(s, crew_chore(crew, &upper), later);
 	ok(!crew_chore(crew, NULL), "a crew has two chores");
