@@ -384,8 +384,8 @@ int image_verify(struct image *img, const struct listing_options *o, struct veri
  * The tree that unpack would make, by the same rules: names cleaned, whiteouts and opaque directories applied, links in names followed. Memory is
  * bounded: what does not fit goes to an unlinked file. */
 struct listing_options {
-	size_t first;        /* the first layer to take. Above 0 nothing is known of what lies below: whiteouts and opaque marks are kept, and a hard
-			      * link to a file below is refused (E_UNSUPPORTED) */
+	bool upon;           /* something unknown lies below: whiteouts and opaque marks are kept, and a hard link to a file below is refused
+			      * (E_UNSUPPORTED) */
 	bool digests;        /* SHA-256 of the contents of regular files */
 	bool contents;       /* keep them (in an unlinked file), for listing_contents() */
 	struct tar_limits tar;
@@ -399,8 +399,8 @@ struct listing_options {
 struct listing_entry {
 	struct span path;     /* "usr/bin/env", NUL-terminated behind its end; "" for the root, which comes first */
 	enum tar_type type;   /* never TAR_HARDLINK: all names of an inode are alike */
-	bool whiteout;        /* (first > 0) what lies below at path is hidden; all else here means nothing */
-	bool opaque;          /* (first > 0) a directory that hides what lies below it */
+	bool whiteout;        /* (upon) what lies below at path is hidden; all else here means nothing */
+	bool opaque;          /* (upon) a directory that hides what lies below it */
 	bool implied;         /* a directory that no layer has an entry for: 0755, owned by root */
 	uint32_t mode;        /* 07777 bits; an access ACL's effect included */
 	uint32_t uid, gid;
@@ -410,6 +410,7 @@ struct listing_entry {
 	uint32_t dev_major, dev_minor;
 	uint32_t inode;       /* names of one file have the same number */
 	uint32_t nlink;       /* how many there are; 1 for directories */
+	struct span first_name; /* of a regular file with several: the one that comes first; "" for that one itself */
 	const struct tar_xattr *xattrs; /* by name, ACLs as system.posix_acl_*, capabilities version 2, none of overlayfs's own */
 	size_t xattrs_n;
 	const unsigned char *sha256; /* of a regular file's contents; NULL without digests */
@@ -417,16 +418,39 @@ struct listing_entry {
 	uint64_t entry;
 };
 struct listing;
+/* All layers of an image (which must then not be upon). */
 int listing_open(struct image *img, const struct listing_options *o, struct listing **out, struct err *e);
+/* The same, layer by layer from the bottom: the entries of an archive, whose stream the caller closes (layer_end). Ends with listing_done(). */
+int listing_new(const struct listing_options *o, struct listing **out, struct err *e);
+int listing_add(struct listing *l, struct stream *archive, struct err *e);
+int listing_done(struct listing *l, struct err *e);
 /* The next entry, valid until the next call: 1, 0 at the end, or an error. Depth first, the entries of one directory by the bytes of their names
  * (whiteouts before them). */
 int listing_next(struct listing *l, const struct listing_entry **entry, struct err *e);
 void listing_skip(struct listing *l);   /* what is inside the directory that came last is left out */
 void listing_rewind(struct listing *l); /* from the root again */
+/* What is called name in the directory dir, by its inode (0 is the root; name "" is the directory itself): 1, or 0 where there is none. Its path is
+ * name only, its first_name is not told, and listing_next() goes on as if nothing had been asked. */
+int listing_find(struct listing *l, uint32_t dir, struct span name, const struct listing_entry **entry, struct err *e);
+/* The first name in dir behind *name (empty: the first of all), which becomes it: 1, or 0 at the end. */
+int listing_name_after(struct listing *l, uint32_t dir, struct buf *name, struct err *e);
 /* The contents of the entry that came last, a regular file; the caller closes it. */
 struct stream *listing_contents(struct listing *l);
+bool listing_is_upon(const struct listing *l); /* the option */
 void listing_close(struct listing *l);
 void listing_closep(struct listing **l);
+
+/* ---- squash: a listing with its contents, as one layer of format 1 ------------------------------------------------------------------- */
+struct squash_options {
+	bool has_clamp;
+	int64_t clamp;        /* later times become it */
+	struct compression_choice compression;
+	unsigned threads;     /* that compress */
+};
+/* The archive alone, its end too. */
+int squash_write(struct listing *l, const struct squash_options *o, struct sink *out, struct err *e);
+/* In an unlinked file, compressed and measured. */
+int squash_layer(struct listing *l, const struct squash_options *o, struct layer_file *out, struct blob_stats *stats, struct err *e);
 
 /* ---- layers made: the difference of two trees, format 1 (design section 5) -------------------------------------------------------------- */
 /* The tree before. It ends before e does. */

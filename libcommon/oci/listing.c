@@ -9,86 +9,91 @@ enum { MEMORY = 12 << 20 };
 
 /* ---- filled ---- */
 
-static int read_layer(struct listing *l, struct stream *s)
+int listing_new(const struct listing_options *o, struct listing **out, struct err *e)
 {
-	_cleanup_(tar_closep) struct tar *t = tar_open(s, &l->o.tar, l->e);
-	const struct tar_entry *e;
+	_cleanup_(listing_closep) struct listing *l = xcalloc(1, sizeof(*l));
+
+	l->o = *o;
+	l->spool = l->extras.fd = -1;
+	pages_init(&l->pages, o->memory ? o->memory : MEMORY);
+	nametree_init(&l->names, &l->pages);
+	if (o->contents)
+		l->spool = spool_open();
+	if (o->contents && l->spool < 0)
+		return err_set(e, l->spool, "a temporary file for the contents: %s",
+			       err_word(l->spool));
+	inode_new(l);
+	*inode_at(l, ROOT_INODE, true) =
+		(struct inode){ .type = TAR_DIR, .mode = 0755, .nlink = 1, .implied = true };
+	*out = steal_ptr(&l);
+	return 0;
+}
+
+int listing_add(struct listing *l, struct stream *archive, struct err *e)
+{
+	_cleanup_(tar_closep) struct tar *t = tar_open(archive, &l->o.tar, e);
+	const struct tar_entry *entry;
 	int r;
 
+	l->e = e;
 	l->has_parent = false;
-	for (l->entry = 0; (r = tar_next(t, &e)) > 0; l->entry++) {
-		r = listing_put(l, e, t);
+	for (l->entry = 0; (r = tar_next(t, &entry)) > 0; l->entry++) {
+		r = listing_put(l, entry, t);
 		if (r < 0)
 			break;
 	}
+	l->layer++;
+	l->e = NULL;
 	return r;
 }
 
-static int add_layer(struct listing *l, size_t i)
+int listing_done(struct listing *l, struct err *e)
 {
-	const struct document *m = image_manifest(l->img);
-	const struct digest *diff_id = &image_config(l->img)->diff_ids[i];
+	/* what was never written behind the last byte reads as zeros, too */
+	if (l->o.contents && ftruncate(l->spool, (off_t)l->spooled) < 0)
+		return err_set(e, -errno, "a temporary file for the contents: %s",
+			       err_word(-errno));
+	return 0;
+}
+
+static int add_layer(struct listing *l, struct image *img, size_t i, struct err *e)
+{
+	const struct document *m = image_manifest(img);
+	const struct digest *diff_id = &image_config(img)->diff_ids[i];
 	char text[DIGEST_TEXT_MAX];
 	struct stream *s = NULL;
-	int r = layer_open(l->img, &m->layers[i], diff_id, &l->o.decompress, l->o.one_thread, &s,
-			   l->e);
+	int r = layer_open(img, &m->layers[i], diff_id, &l->o.decompress, l->o.one_thread, &s, e);
 
-	l->layer = (uint32_t)i;
-	l->forgets = i > l->o.first;
 	if (r == 0)
-		r = layer_end(s, diff_id, read_layer(l, s), l->e);
-	if (r < 0)
-		err_prefix(l->e, "layer %zu of %zu (%.19s)", i + 1, m->layers_n,
+		r = layer_end(s, diff_id, listing_add(l, s, e), e);
+	if (r < 0) {
+		err_set(e, r, "%s", err_word(r));
+		err_prefix(e, "layer %zu of %zu (%.19s)", i + 1, m->layers_n,
 			   digest_text(&m->layers[i].digest, text));
-	return r;
-}
-
-static int fill(struct listing *l)
-{
-	const struct document *m = image_manifest(l->img);
-	const struct config *c = image_config(l->img);
-
-	if (!c)
-		return err_set(l->e, E_UNSUPPORTED, "it is an artifact, not a container image");
-	if (c->diff_ids_n != m->layers_n)
-		return err_set(l->e, E_FORMAT,
-			       "the manifest has %zu layers, the config %zu diff_ids", m->layers_n,
-			       c->diff_ids_n);
-	if (l->o.contents) {
-		l->spool = spool_open();
-		if (l->spool < 0)
-			return err_set(l->e, l->spool, "a temporary file for the contents: %s",
-				       err_word(l->spool));
 	}
-	inode_new(l);
-	struct inode *root = inode_at(l, ROOT_INODE, true);
-	*root = (struct inode){ .type = TAR_DIR, .mode = 0755, .nlink = 1, .implied = true };
-	int r = 0;
-	for (size_t i = l->o.first; r == 0 && i < m->layers_n; i++)
-		r = add_layer(l, i);
-	/* what was never written behind the last byte reads as zeros, too */
-	if (r == 0 && l->o.contents && ftruncate(l->spool, (off_t)l->spooled) < 0)
-		r = err_set(l->e, -errno, "a temporary file for the contents: %s",
-			    err_word(-errno));
 	return r;
 }
 
 int listing_open(struct image *img, const struct listing_options *o, struct listing **out,
 		 struct err *e)
 {
-	_cleanup_(listing_closep) struct listing *l = xcalloc(1, sizeof(*l));
+	_cleanup_(listing_closep) struct listing *l = NULL;
+	const struct document *m = image_manifest(img);
+	const struct config *c = image_config(img);
 	int r;
 
-	l->o = *o;
-	l->img = img;
-	l->e = e;
-	l->spool = l->extras.fd = -1;
-	pages_init(&l->pages, o->memory ? o->memory : MEMORY);
-	nametree_init(&l->names, &l->pages);
-	r = fill(l);
+	if (!c)
+		return err_set(e, E_UNSUPPORTED, "it is an artifact, not a container image");
+	if (c->diff_ids_n != m->layers_n)
+		return err_set(e, E_FORMAT, "the manifest has %zu layers, the config %zu diff_ids",
+			       m->layers_n, c->diff_ids_n);
+	r = listing_new(o, &l, e);
+	for (size_t i = 0; r == 0 && i < m->layers_n; i++)
+		r = add_layer(l, img, i, e);
+	if (r == 0)
+		r = listing_done(l, e);
 	if (r < 0)
 		return r;
-	l->e = NULL;
 	*out = steal_ptr(&l);
 	return 0;
 }
@@ -107,6 +112,7 @@ void listing_close(struct listing *l)
 	free(l->levels);
 	buf_release(&l->path);
 	buf_release(&l->extra);
+	buf_release(&l->first);
 	free(l->xattrs_out);
 	free(l);
 }
@@ -123,7 +129,36 @@ static int out_failed(int r, struct err *e)
 	return err_set(e, r, "a temporary file for the listing: %s", err_word(r));
 }
 
-static int show(struct listing *l, uint32_t inode, struct err *e)
+/* The first of a file's names; it is remembered where it is this one. */
+static int show_first_name(struct listing *l, uint32_t inode, struct err *e)
+{
+	uint32_t n = (uint32_t)l->path.n;
+	uint64_t at = l->inode_out.first;
+	int r;
+
+	if (l->inode_out.type != TAR_FILE || l->inode_out.nlink < 2)
+		return 0;
+	buf_clear(&l->first);
+	if (!at) {
+		buf_add(&l->first, &n, sizeof(n));
+		buf_add_span(&l->first, buf_span(&l->path));
+		r = extras_add(&l->extras, buf_span(&l->first), &at);
+		inode_at(l, inode, true)->first = at + 1;
+		return r < 0 ? out_failed(r, e) : 0;
+	}
+	r = extras_read(&l->extras, at - 1, &n, sizeof(n));
+	buf_reserve(&l->first, n);
+	if (r == 0)
+		r = extras_read(&l->extras, at - 1 + sizeof(n), l->first.p, n);
+	l->first.n = n;
+	if (r < 0)
+		return out_failed(r, e);
+	if (!span_eq(buf_span(&l->first), buf_span(&l->path)))
+		l->entry_out.first_name = buf_span(&l->first);
+	return 0;
+}
+
+static int show(struct listing *l, uint32_t inode, struct span path, struct err *e)
 {
 	struct listing_entry *out = &l->entry_out;
 	struct inode *n = &l->inode_out;
@@ -158,8 +193,7 @@ static int show(struct listing *l, uint32_t inode, struct err *e)
 	};
 	out->xattrs_n = listing_xattrs(l, span_tail(buf_span(&l->extra), n->link_n));
 	out->xattrs = l->xattrs_out;
-	buf_str(&l->path);
-	out->path = buf_span(&l->path);
+	out->path = path;
 	return 1;
 }
 
@@ -193,6 +227,25 @@ static void name_path(struct listing *l)
 	buf_add_span(&l->path, name_key_name(&l->at));
 }
 
+/* The name at l->at, in the directory that is being listed. */
+static int show_next(struct listing *l, uint32_t inode, struct err *e)
+{
+	name_path(l);
+	buf_str(&l->path);
+	if (name_key_kind(&l->at) == NAME_WHITEOUT) {
+		l->entry_out =
+			(struct listing_entry){ .path = buf_span(&l->path), .whiteout = true };
+		return 1;
+	}
+	int r = show(l, inode, buf_span(&l->path), e);
+	if (r < 0)
+		return r;
+	l->descend = l->entry_out.type == TAR_DIR;
+	l->down_to = inode;
+	r = show_first_name(l, inode, e);
+	return r < 0 ? r : 1;
+}
+
 int listing_next(struct listing *l, const struct listing_entry **entry, struct err *e)
 {
 	struct name_value v = { 0 };
@@ -200,31 +253,48 @@ int listing_next(struct listing *l, const struct listing_entry **entry, struct e
 	*entry = &l->entry_out;
 	if (!l->begun) {
 		l->begun = l->descend = true;
+		l->down_to = ROOT_INODE;
 		buf_clear(&l->path);
-		return show(l, ROOT_INODE, e);
+		buf_str(&l->path);
+		return show(l, ROOT_INODE, buf_span(&l->path), e);
 	}
 	if (l->descend)
-		go_down(l, l->entry_out.inode);
+		go_down(l, l->down_to);
 	l->descend = false;
 	while (l->levels_n && !l->pages.err) {
 		uint32_t dir = l->levels[l->levels_n - 1].dir;
 
-		if (!nametree_next(&l->names, &l->at, &v) || name_key_dir(&l->at) != dir) {
-			go_up(l);
-			continue;
-		}
-		name_path(l);
-		if (name_key_kind(&l->at) == NAME_WHITEOUT) {
-			buf_str(&l->path);
-			l->entry_out = (struct listing_entry){ .path = buf_span(&l->path),
-							       .whiteout = true };
-			return 1;
-		}
-		int r = show(l, v.inode, e);
-		l->descend = r > 0 && l->entry_out.type == TAR_DIR;
-		return r;
+		if (nametree_next(&l->names, &l->at, &v) && name_key_dir(&l->at) == dir)
+			return show_next(l, v.inode, e);
+		go_up(l);
 	}
 	return l->pages.err ? out_failed(l->pages.err, e) : 0;
+}
+
+int listing_find(struct listing *l, uint32_t dir, struct span name,
+		 const struct listing_entry **entry, struct err *e)
+{
+	struct name_value v = { .inode = dir };
+
+	*entry = &l->entry_out;
+	if (name.n && !listing_look(l, dir, name, &v))
+		return l->pages.err ? out_failed(l->pages.err, e) : 0;
+	return show(l, v.inode, name, e);
+}
+
+int listing_name_after(struct listing *l, uint32_t dir, struct buf *name, struct err *e)
+{
+	struct name_key k;
+	struct name_value v;
+
+	name_key(&k, dir, NAME_ENTRY, buf_span(name));
+	buf_clear(name);
+	bool found = nametree_next(&l->names, &k, &v) && name_key_dir(&k) == dir;
+	if (l->pages.err)
+		return out_failed(l->pages.err, e);
+	if (found)
+		buf_add_span(name, name_key_name(&k));
+	return found;
 }
 
 void listing_skip(struct listing *l)
@@ -236,6 +306,11 @@ void listing_rewind(struct listing *l)
 {
 	l->begun = l->descend = false;
 	l->levels_n = 0;
+}
+
+bool listing_is_upon(const struct listing *l)
+{
+	return l->o.upon;
 }
 
 struct stream *listing_contents(struct listing *l)

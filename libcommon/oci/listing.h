@@ -23,7 +23,7 @@ struct inode {
 	uint8_t type;
 	bool implied, opaque, has_digest;
 	unsigned char sha256[32];
-	unsigned char spare[8];
+	uint64_t first; /* where in the extras the first name is, + 1; 0: not known yet */
 };
 enum { INODES_PER_PAGE = PAGE_BYTES / 128 };
 _Static_assert(sizeof(struct inode) == 128, "so that they fill pages");
@@ -42,7 +42,6 @@ struct listing_level {
 
 struct listing {
 	struct listing_options o;
-	struct image *img;
 	struct err *e; /* while it is filled */
 	struct pages pages;
 	struct name_tree names;
@@ -54,7 +53,6 @@ struct listing {
 	uint32_t layer;
 	uint64_t entry; /* of the layer */
 	uint64_t entries, bytes;
-	bool forgets; /* this layer may hide what those before it hold */
 	struct entry_name name;
 	const struct tar_entry *te;
 	struct buf parent_path; /* the last parent, as its name was written */
@@ -69,8 +67,9 @@ struct listing {
 	struct listing_level *levels;
 	size_t levels_n, levels_cap;
 	bool begun, descend;
+	uint32_t down_to; /* the directory to descend into */
 	struct name_key at;
-	struct buf path, extra;
+	struct buf path, extra, first;
 	struct listing_entry entry_out;
 	struct inode inode_out;
 	struct tar_xattr *xattrs_out;

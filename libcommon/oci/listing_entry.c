@@ -79,7 +79,7 @@ static uint32_t put_new(struct listing *l, uint32_t dir, const struct inode *n)
 	to->up = dir;
 	listing_drop(l, dir, base_of(l), true);
 	name_key(&k, dir, NAME_WHITEOUT, base_of(l));
-	if (l->o.first && nametree_get(&l->names, &k, &v)) {
+	if (l->o.upon && nametree_get(&l->names, &k, &v)) {
 		nametree_remove(&l->names, &k);
 		inode_at(l, inode, true)->opaque = n->type == TAR_DIR;
 	}
@@ -90,13 +90,14 @@ static uint32_t put_new(struct listing *l, uint32_t dir, const struct inode *n)
 static int put_file(struct listing *l, uint32_t dir, struct tar *t)
 {
 	struct inode n = { 0 };
-	int r = listing_meta(l, &n);
+	int r;
 
 	if (l->o.max_total && l->te->size > l->o.max_total - MIN(l->o.max_total, l->bytes))
 		return err_set(l->e, E_TOOBIG,
 			       "%s: the image holds more than %llu bytes (--max-size)",
 			       quoted(buf_span(&l->name.path)), (unsigned long long)l->o.max_total);
 	l->bytes += l->te->size;
+	r = listing_meta(l, &n);
 	if (r == 0)
 		r = take_contents(l, &n, t);
 	if (r == 0)
@@ -120,7 +121,7 @@ static int put_dir(struct listing *l, uint32_t dir)
 	was_file = there;
 	r = listing_meta(l, &n);
 	/* what that hid stays hidden */
-	n.opaque = l->o.first && was_file;
+	n.opaque = l->o.upon && was_file;
 	if (r == 0)
 		put_new(l, dir, &n);
 	return r;
@@ -138,7 +139,7 @@ static int put_hardlink(struct listing *l, uint32_t dir)
 	uint32_t target = 0;
 	int r = listing_target(l, l->te->link, &target);
 
-	if ((r == -ENOENT || r == -ENOTDIR) && l->o.first)
+	if ((r == -ENOENT || r == -ENOTDIR) && l->o.upon)
 		return link_fail(l, E_UNSUPPORTED, "that lies in a layer below");
 	if (r == -ENOENT || r == -ENOTDIR)
 		return link_fail(l, E_FORMAT, "there is no such file");
@@ -157,7 +158,7 @@ static int put_hardlink(struct listing *l, uint32_t dir)
 		if (inode_at(l, target, false)->nlink == 1)
 			return link_fail(l, E_FORMAT, "there is no such file");
 	}
-	if (l->o.first) {
+	if (l->o.upon) {
 		struct name_key k;
 
 		name_key(&k, dir, NAME_WHITEOUT, base_of(l));
@@ -201,9 +202,9 @@ static void put_whiteout(struct listing *l, uint32_t dir, struct span name)
 	struct name_key k;
 	struct name_value v;
 
-	if (l->forgets)
+	if (l->layer || l->o.upon)
 		listing_drop(l, dir, name, false);
-	if (!l->o.first)
+	if (!l->o.upon)
 		return;
 	if (!listing_look(l, dir, name, &v)) {
 		name_key(&k, dir, NAME_WHITEOUT, name);
@@ -211,11 +212,8 @@ static void put_whiteout(struct listing *l, uint32_t dir, struct span name)
 		return;
 	}
 	struct inode *n = inode_at(l, v.inode, true);
-	if (n->type != TAR_DIR)
-		return;
-	n->opaque = true;
-	/* only a directory of its own can say so */
-	n->implied = false;
+	/* a directory that this layer has made something in stays */
+	n->opaque |= n->type == TAR_DIR;
 }
 
 static int put_marker(struct listing *l, enum marker m)
@@ -223,10 +221,10 @@ static int put_marker(struct listing *l, enum marker m)
 	uint32_t dir;
 	int r;
 
-	if (m == MARKER_IGNORED || (!l->forgets && !l->o.first))
+	if (m == MARKER_IGNORED || (!l->layer && !l->o.upon))
 		return 0;
-	r = listing_parent(l, l->o.first > 0, &dir);
-	if (!l->o.first && (r == -ENOENT || r == -ENOTDIR))
+	r = listing_parent(l, l->o.upon, &dir);
+	if (!l->o.upon && (r == -ENOENT || r == -ENOTDIR))
 		return 0;
 	if (r < 0)
 		return listing_fail(l, r, NULL);
@@ -234,10 +232,10 @@ static int put_marker(struct listing *l, enum marker m)
 		put_whiteout(l, dir, span_tail(base_of(l), 4));
 		return 0;
 	}
-	if (l->forgets)
+	if (l->layer || l->o.upon)
 		listing_drop_inside(l, dir, false);
 	l->has_parent = false;
-	if (l->o.first)
+	if (l->o.upon)
 		inode_at(l, dir, true)->opaque = true;
 	return 0;
 }

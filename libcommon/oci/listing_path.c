@@ -44,7 +44,7 @@ static uint32_t make_implied(struct trip *t, struct span name)
 	n->implied = true;
 	/* Where a whiteout stood nothing below is to be seen, which needs a directory to say. */
 	name_key(&k, t->at, NAME_WHITEOUT, name);
-	if (l->o.first && nametree_get(&l->names, &k, &v)) {
+	if (l->o.upon && nametree_get(&l->names, &k, &v)) {
 		nametree_remove(&l->names, &k);
 		n = inode_at(l, dir, true);
 		n->implied = false;
