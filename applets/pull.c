@@ -29,6 +29,9 @@
  *   --platform OS/ARCH[/VARIANT]
  *                               choose this platform (default: that of this machine)
  *   --all-platforms             take an index with everything that it names
+ *   --referrers[=TYPE]          take what refers to it in its place, such as signatures and bills of
+ *                               material (of this artifact type): an index of them, and all that
+ *                               they name. With --platform, what refers to that image of an index
  *   --jobs N                    fetch N blobs at a time (default: 4)
  *   --digestfile FILE           write the digest of the manifest or index that was taken
  *   --verify                    with -o: read and check blobs that the layout holds already
@@ -50,6 +53,8 @@
  * limits:
  *   --spool-max SIZE            most bytes that wait in TMPDIR for their turn in the stream
  *                               (default: 256M; 0 where TMPDIR is missing or in memory)
+ *   --max-referrers N           most referrers that are taken (default: 1000)
+ *   --max-referrers-size SIZE   most bytes that they have together (default: 1G)
  *   --retries N                 further tries of a request that failed (default: 5)
  *   --deadline TIME             give up after this time (default: none)
  *   --min-rate SIZE             give up a transfer that is slower per second (default: 1k; 0: none)
@@ -76,6 +81,7 @@
  *   pull debian:12 | unpack rootfs
  *   pull --platform linux/arm64 -o images:app reg.example/app:1
  *   pull --creds-fd 3 reg.example/app:1 3<secret | podman load
+ *   pull --referrers=application/spdx+json -o sboms reg.example/app:1
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -105,6 +111,9 @@ struct pull {
 enum {
 	OPT_PLATFORM = CLI_OPT,
 	OPT_ALL,
+	OPT_REFERRERS,
+	OPT_MAX_REFERRERS,
+	OPT_MAX_REFERRERS_SIZE,
 	OPT_VERIFY,
 	OPT_SYNC,
 	OPT_REGISTRIES,
@@ -115,6 +124,9 @@ static const struct option long_options[] = {
 	{ "output", required_argument, NULL, 'o' },
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
 	{ "all-platforms", no_argument, NULL, OPT_ALL },
+	{ "referrers", optional_argument, NULL, OPT_REFERRERS },
+	{ "max-referrers", required_argument, NULL, OPT_MAX_REFERRERS },
+	{ "max-referrers-size", required_argument, NULL, OPT_MAX_REFERRERS_SIZE },
 	{ "verify", no_argument, NULL, OPT_VERIFY },
 	{ "sync", no_argument, NULL, OPT_SYNC },
 	{ "registries", required_argument, NULL, OPT_REGISTRIES },
@@ -161,6 +173,7 @@ static void parse_options(struct pull *p, int argc, char **argv)
 
 	*p = (struct pull){
 		.fetch = { .spool_max = MIB(256) },
+		.selection = { .max_referrers = 1000, .max_referrers_size = MIB(1024) },
 	};
 	cli_registry_init(&p->cli);
 	platform_host(&p->selection.want);
@@ -170,6 +183,16 @@ static void parse_options(struct pull *p, int argc, char **argv)
 		case 'o': p->output = optarg; break;
 		case OPT_PLATFORM: p->selection.want = cli_platform(p->platform = optarg); break;
 		case OPT_ALL: p->selection.all_platforms = true; break;
+		case OPT_REFERRERS:
+			p->selection.referrers = true;
+			p->selection.referrers_type = optarg;
+			break;
+		case OPT_MAX_REFERRERS:
+			p->selection.max_referrers = cli_number("--max-referrers", optarg, 65536);
+			break;
+		case OPT_MAX_REFERRERS_SIZE:
+			p->selection.max_referrers_size = cli_size("--max-referrers-size", optarg);
+			break;
 		case OPT_VERIFY: p->fetch.verify = true; break;
 		case OPT_SYNC: p->fetch.sync = true; break;
 		case OPT_REGISTRIES: p->registries = optarg; break;
@@ -197,6 +220,7 @@ static void parse_options(struct pull *p, int argc, char **argv)
 	}
 	if (!p->spool_given && !spool_dir_is_disk())
 		p->fetch.spool_max = 0;
+	p->selection.choose = p->platform;
 	p->fetch.jobs = p->cli.jobs;
 	p->fetch.deadline_ms = p->cli.registry.deadline_ms;
 	p->fetch.check_config = check_platform;
@@ -255,7 +279,8 @@ static void write_stream(struct pull *p)
 	struct err e = { 0 };
 
 	start_progress(p);
-	if (p->reference.tag)
+	/* the referrers are not what the tag names */
+	if (p->reference.tag && !p->selection.referrers)
 		name = xasprintf("%s/%s:%s", p->reference.domain, p->reference.repository,
 				 p->reference.tag);
 	int r = fetch_image_to_stream(p->r, &p->sel, out, name, &p->fetch, &e);
@@ -274,8 +299,8 @@ static void write_layout(struct pull *p)
 	close_door(p, &l);
 	start_progress(p);
 	layout_clean(&l);
-	r = fetch_image_to_layout(p->r, &p->sel, &l, p->tag ? p->tag : p->reference.tag, &p->fetch,
-				  &e);
+	r = fetch_image_to_layout(p->r, &p->sel, &l, p->tag || p->selection.referrers ? p->tag : p->reference.tag,
+				  &p->fetch, &e);
 	if (r < 0)
 		fail(p, r, &e);
 }
@@ -292,6 +317,9 @@ static void summary(const struct pull *p, uint64_t began)
 		bytes += p->sel.blobs[i].size;
 		had += p->meters[i].state == METER_EXISTS;
 	}
+	if (p->sel.dropped)
+		warn("%s: %zu listed as referrers are gone, or refer to something else",
+		     p->reference_arg, p->sel.dropped);
 	if (had)
 		snprintf(there, sizeof(there), " (%zu already there)", had);
 	say("%s: %s %zu layer%s, %s in %u.%u s%s", p->reference_arg,

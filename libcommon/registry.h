@@ -82,6 +82,12 @@ const struct registry_stats *registry_stats(const struct registry *r);
 struct selection_options {
 	struct platform want; /* of an index; nested ones are searched, too */
 	bool all_platforms;   /* an index whole, with all that it names */
+	/* In its place an index of what refers to it (artifacts whose subject it is), and those whole: */
+	bool referrers;
+	bool choose;                /* to the manifest of the wanted platform, not to the index */
+	const char *referrers_type; /* of this artifact type alone, or NULL */
+	size_t max_referrers;
+	uint64_t max_referrers_size; /* bytes of all that they name */
 };
 struct selection {
 	struct document **docs;          /* the top first, then those that it names, depth first; each once */
@@ -93,6 +99,7 @@ struct selection {
 	struct descriptor *blobs;        /* configs and layers in the order of the manifests, each once */
 	size_t blobs_n;
 	size_t layers_n;                 /* how many of those are layers */
+	size_t dropped;                  /* listed as referrers, but they are gone or refer to something else */
 };
 int registry_select(struct registry *r, const struct reference *ref, const struct selection_options *o, struct selection *out,
 		    struct err *e);

@@ -41,6 +41,14 @@ void upload_release(struct upload *u);
 /* The registry has the manifest of these bytes, but did not say that it knows of subjects: the
  * index under the fall-back tag is told of it. */
 int referrers_note(struct registry *r, const struct document *doc, struct err *e);
+/* What refers to a digest, as the registry lists it; not more than max. */
+struct referrer {
+	struct descriptor d;
+	char *json; /* the descriptor as it was */
+};
+int referrers_list(struct registry *r, const struct digest *subject, const char *type, size_t max,
+		   struct referrer **out, size_t *n, struct err *e);
+void referrers_free(struct referrer *v, size_t n);
 /* PUT of a manifest or index. *knows_subject: it will be listed as a referrer. */
 int registry_put_document(struct registry *r, const struct document *doc, const char *name,
 			  bool *knows_subject, struct err *e);

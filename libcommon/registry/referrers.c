@@ -8,7 +8,7 @@
 
 #include "libcommon/registry/push.h"
 
-enum { NOTE_TRIES = 4 };
+enum { NOTE_TRIES = 8, PAUSE_MS = 150, LIST_BYTES_MAX = 32 << 20 };
 
 int registry_put_document(struct registry *r, const struct document *doc, const char *name,
 			  bool *knows_subject, struct err *e)
@@ -134,13 +134,22 @@ static int write_index(struct registry *r, const char *tag, const struct json *o
 	return ret < 0 ? ret : registry_put_document(r, &index, tag, NULL, e);
 }
 
+static int pause_a_while(struct registry *r, struct err *e)
+{
+	uint32_t noise = 0;
+
+	random_bytes(&noise, sizeof(noise));
+	return network_sleep(&r->net, PAUSE_MS + noise % PAUSE_MS, e);
+}
+
 int referrers_note(struct registry *r, const struct document *doc, struct err *e)
 {
 	_cleanup_(freep) char *tag = fallback_tag(&doc->subject.digest);
 	char text[DIGEST_TEXT_MAX];
 
 	digest_text(&doc->digest, text);
-	/* who writes at the same time may win: so it is read again */
+	/* Who read it when we did, and writes after us, wins: so it is read once more when he must
+	 * be done. */
 	for (unsigned n = 0; n < NOTE_TRIES; n++) {
 		_cleanup_(document_release) struct document index = { 0 };
 		_cleanup_(json_freep) struct json *old = NULL;
@@ -158,12 +167,171 @@ int referrers_note(struct registry *r, const struct document *doc, struct err *e
 			ret = 0;
 		if (!ret && lists(old, text))
 			return 0;
-		if (!ret && n)
-			ret = request_backoff(r, n, NULL, e);
 		if (!ret)
 			ret = write_index(r, tag, old, doc, e);
+		if (!ret)
+			ret = pause_a_while(r, e);
 		if (ret < 0)
 			return ret;
 	}
 	return err_set(e, E_TRY_LATER, "others keep writing the index of referrers %s", tag);
+}
+
+/* ---- the list ---- */
+
+struct list {
+	const char *type;
+	size_t max, n;
+	struct referrer *v;
+	uint64_t bytes;
+};
+
+void referrers_free(struct referrer *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		descriptor_release(&v[i].d);
+		free(v[i].json);
+	}
+	free(v);
+}
+
+static bool listed(const struct list *l, const struct digest *d)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (digest_eq(&l->v[i].d.digest, d))
+			return true;
+	return false;
+}
+
+static int list_one(struct list *l, const struct json *v, struct err *e)
+{
+	_cleanup_(json_out_release) struct json_out o = { 0 };
+	struct descriptor d;
+	int r = descriptor_from_json(v, &d, e);
+
+	if (r < 0)
+		return r;
+	/* who does not filter lists all */
+	if (listed(l, &d.digest) ||
+	    (l->type && (!d.artifact_type || strcmp(d.artifact_type, l->type)))) {
+		descriptor_release(&d);
+		return 0;
+	}
+	if (l->n == l->max) {
+		descriptor_release(&d);
+		return err_set(e, E_TOOBIG, "more than %zu referrers (--max-referrers)", l->max);
+	}
+	json_put(&o, v);
+	l->v = xrealloc(l->v, (l->n + 1) * sizeof(*l->v));
+	l->v[l->n++] = (struct referrer){ d, buf_steal_str(&o.b) };
+	return 0;
+}
+
+static int list_page(struct list *l, struct span text, struct err *e)
+{
+	_cleanup_(json_freep) struct json *doc = NULL;
+	int r = json_parse(text, NULL, &doc, e);
+	const struct json *manifests = json_get(doc, "manifests");
+
+	l->bytes += text.n;
+	if (l->bytes > LIST_BYTES_MAX)
+		return err_set(e, E_TOOBIG, "the list of referrers is larger than %d MiB",
+			       LIST_BYTES_MAX >> 20);
+	if (!r && !json_is_array(manifests) && !json_is_null(manifests))
+		r = err_set(e, E_PROTOCOL, "the list of referrers is no index");
+	for (size_t i = 0; !r && i < json_len(manifests); i++)
+		r = list_one(l, json_at(manifests, i), e);
+	return r;
+}
+
+/* Link: <URL>; rel="next". The path of the next page, or NULL. */
+static int next_page(const struct exchange *x, char **path, struct err *e)
+{
+	struct span link = http_response_field(&x->res, "Link", 0);
+	size_t end = span_find(link, '>');
+	struct url u;
+
+	*path = NULL;
+	if (end == link.n || link.p[0] != '<' ||
+	    (!span_ends(link, "rel=\"next\"") && !span_ends(link, "rel=next")))
+		return 0;
+	int r = url_join(&x->url, span_of(link.p + 1, end - 1), &u, e);
+	if (r < 0)
+		return r;
+	if (!origin_eq(&u.origin, &x->url.origin))
+		r = err_set(e, E_PROTOCOL, "the list of referrers goes on at another server, %s",
+			    url_brief(&u));
+	else
+		*path = steal_ptr(&u.target);
+	url_release(&u);
+	return r;
+}
+
+/* 1: listed; 0: the registry has no such list. */
+static int list_by_api(struct registry *r, const struct digest *subject, struct list *l,
+		       struct err *e)
+{
+	static const unsigned answers[] = { 400, 404, 405, 501, 0 };
+	const struct http_request q = { .method = "GET", .accept = MEDIA_OCI_INDEX };
+	struct endpoint *p = &r->endpoints[r->endpoints_n - 1];
+	_cleanup_(buf_release) struct buf path = BUF_INIT;
+	unsigned attempts = r->retries;
+	char text[DIGEST_TEXT_MAX];
+
+	buf_addf(&path, "/v2/%s/referrers/%s", p->repository, digest_text(subject, text));
+	if (l->type) {
+		buf_adds(&path, "?artifactType=");
+		url_add_escaped(&path, span_str(l->type));
+	}
+	while (path.n) {
+		_cleanup_(exchange_closep) struct exchange *x = NULL;
+		_cleanup_(buf_release) struct buf raw = BUF_INIT;
+		_cleanup_(freep) char *next = NULL;
+		int ret = request_send(r, p, buf_str(&path), &q, answers, &attempts, &x, e);
+
+		if (ret < 0)
+			return ret;
+		if (x->res.status / 100 != 2)
+			return 0;
+		ret = stream_read_all(&x->body, DOC_MANIFEST_MAX, &raw);
+		if (ret < 0)
+			return err_set(e, ret, "the list of referrers: %s",
+				       x->err.text[0] ? x->err.text : err_word(ret));
+		ret = list_page(l, buf_span(&raw), e);
+		if (!ret)
+			ret = next_page(x, &next, e);
+		if (ret < 0)
+			return ret;
+		buf_clear(&path);
+		buf_adds(&path, next ? next : "");
+	}
+	return 1;
+}
+
+int referrers_list(struct registry *r, const struct digest *subject, const char *type, size_t max,
+		   struct referrer **out, size_t *n, struct err *e)
+{
+	_cleanup_(freep) char *tag = fallback_tag(subject);
+	_cleanup_(document_release) struct document index = { 0 };
+	struct list l = { .type = type, .max = max };
+	int ret = list_by_api(r, subject, &l, e);
+
+	if (!ret) {
+		struct err why = { 0 };
+
+		ret = registry_get_document(r, tag, &index, &why);
+		if (!ret)
+			ret = list_page(&l, buf_span(&index.raw), e);
+		else if (ret == E_NOT_FOUND)
+			ret = 0;
+		else
+			err_set(e, ret, "%s", why.text);
+	}
+	if (ret < 0) {
+		referrers_free(l.v, l.n);
+		return ret;
+	}
+	*out = l.v;
+	*n = l.n;
+	return 0;
 }

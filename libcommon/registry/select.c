@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libcommon/registry.h"
+#include "libcommon/registry/push.h"
 
 enum {
 	SELECT_DEPTH_MAX = 4, /* an index in an index in an index */
@@ -239,25 +239,148 @@ static int list_blobs(struct walk *w)
 	return r;
 }
 
+/* ---- referrers ---- */
+
+static void put_index(const struct referrer *v, size_t n, const bool *gone, struct buf *out)
+{
+	const char *sep = "";
+
+	buf_adds(out, "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX
+		      "\",\"manifests\":[");
+	for (size_t i = 0; i < n; i++) {
+		if (gone[i])
+			continue;
+		buf_adds(out, sep);
+		buf_adds(out, v[i].json);
+		sep = ",";
+	}
+	buf_adds(out, "]}");
+}
+
+/* Documents that are gone, or that are about something else, are no referrers, whoever lists them. */
+static int get_referrers(struct walk *w, const struct digest *subject, const struct referrer *v,
+			 size_t n, struct document **docs, bool *gone)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct err *e = w->e, why = { 0 };
+
+		w->e = &why;
+		int r = get_child(w, &v[i].d, &docs[i]);
+		w->e = e;
+		if (r < 0 && r != E_NOT_FOUND)
+			return err_set(e, r, "%s", why.text);
+		gone[i] = r < 0 || !docs[i]->has_subject ||
+			  !digest_eq(&docs[i]->subject.digest, subject);
+		w->s->dropped += gone[i];
+	}
+	return 0;
+}
+
+static int take_referrers(struct walk *w, const struct digest *subject, const struct referrer *v,
+			  size_t n)
+{
+	_cleanup_(freep) struct document **docs = xcalloc(n + 1, sizeof(*docs));
+	_cleanup_(freep) bool *gone = xcalloc(n + 1, sizeof(*gone));
+	_cleanup_(buf_release) struct buf raw = BUF_INIT;
+	_cleanup_(document_freep) struct document *index = xcalloc(1, sizeof(*index));
+	char text[DIGEST_TEXT_MAX];
+
+	int r = get_referrers(w, subject, v, n, docs, gone);
+	if (!r && w->s->dropped == n)
+		r = err_set(w->e, E_NOT_FOUND, "nothing%s%s refers to %s",
+			    w->o->referrers_type ? " of type " : "",
+			    w->o->referrers_type ? quoted_str(w->o->referrers_type) : "",
+			    digest_text(subject, text));
+	if (!r) {
+		put_index(v, n, gone, &raw);
+		r = document_parse(&raw, NULL, index, w->e);
+	}
+	if (!r)
+		r = add_doc(w, &index);
+	for (size_t i = 0; i < n; i++) {
+		if (!r && !gone[i] && !have_doc(w, &docs[i]->digest))
+			r = take_all(w, &docs[i], 1);
+		document_free(docs[i]);
+	}
+	return r;
+}
+
+static int check_size(const struct walk *w)
+{
+	uint64_t left = w->o->max_referrers_size;
+
+	for (size_t i = 0; i < w->s->blobs_n; i++) {
+		if (w->s->blobs[i].size > left)
+			return err_set(w->e, E_TOOBIG,
+				       "the referrers have more than %llu bytes "
+				       "(--max-referrers-size)",
+				       (unsigned long long)w->o->max_referrers_size);
+		left -= w->s->blobs[i].size;
+	}
+	return 0;
+}
+
+/* From the reference to what is referred to. */
+static int find_subject(struct walk *w, const struct reference *ref, struct digest *out)
+{
+	_cleanup_(document_freep) struct document *top = xcalloc(1, sizeof(*top)), *chosen = NULL;
+	char text[DIGEST_TEXT_MAX];
+
+	*out = ref->digest;
+	if (ref->has_digest && !w->o->choose)
+		return 0;
+	int r = registry_get_document(
+		w->r, ref->has_digest ? digest_text(&ref->digest, text) : ref->tag, top, w->e);
+	if (!r && top->kind == DOC_INDEX && w->o->choose)
+		r = descend(w, top, 0, &chosen);
+	if (!r)
+		*out = chosen ? chosen->digest : top->digest;
+	return r;
+}
+
+static int select_referrers(struct walk *w, const struct reference *ref)
+{
+	struct digest subject;
+	struct referrer *v = NULL;
+	size_t n = 0;
+
+	int r = find_subject(w, ref, &subject);
+	if (!r)
+		r = referrers_list(w->r, &subject, w->o->referrers_type, w->o->max_referrers, &v,
+				   &n, w->e);
+	if (!r)
+		r = take_referrers(w, &subject, v, n);
+	referrers_free(v, n);
+	w->s->has_platform = false;
+	return r;
+}
+
+static int select_image(struct walk *w, const struct reference *ref)
+{
+	_cleanup_(document_freep) struct document *top = xcalloc(1, sizeof(*top)), *chosen = NULL;
+	char text[DIGEST_TEXT_MAX];
+
+	int r = registry_get_document(
+		w->r, ref->has_digest ? digest_text(&ref->digest, text) : ref->tag, top, w->e);
+	if (r < 0)
+		return r;
+	if (top->kind != DOC_INDEX || w->o->all_platforms)
+		return take_all(w, &top, 0);
+	r = descend(w, top, 0, &chosen);
+	return r < 0 ? r : add_doc(w, &chosen);
+}
+
 int registry_select(struct registry *r, const struct reference *ref,
 		    const struct selection_options *o, struct selection *out, struct err *e)
 {
 	_cleanup_(selection_release) struct selection s = { 0 };
-	_cleanup_(document_freep) struct document *top = xcalloc(1, sizeof(*top)), *chosen = NULL;
 	struct walk w = { .r = r, .o = o, .s = &s, .e = e };
-	char text[DIGEST_TEXT_MAX];
 
-	int code = registry_get_document(
-		r, ref->has_digest ? digest_text(&ref->digest, text) : ref->tag, top, e);
-	if (!code && top->kind == DOC_INDEX && !o->all_platforms) {
-		code = descend(&w, top, 0, &chosen);
-		if (!code)
-			code = add_doc(&w, &chosen);
-	} else if (!code) {
-		code = take_all(&w, &top, 0);
-	}
+	int code = o->referrers ? select_referrers(&w, ref) : select_image(&w, ref);
 	if (!code)
 		code = list_blobs(&w);
+	if (!code && o->referrers)
+		code = check_size(&w);
 	if (code < 0)
 		return code;
 	if (s.docs[0]->kind == DOC_MANIFEST)
