@@ -15,7 +15,7 @@ struct config_edit {
 	struct json *config; /* its member "config" */
 	bool cmd_set;
 	bool windows;
-	struct buf before; /* what it was, canonical */
+	struct digest before; /* of what it was, canonical */
 };
 
 static const char *const top_order[] = {
@@ -80,9 +80,11 @@ int config_edit_write(const struct config_edit *c, struct buf *out, struct err *
 bool config_edit_changed(const struct config_edit *c)
 {
 	_cleanup_(buf_release) struct buf now = BUF_INIT;
+	struct digest now_is;
 
 	write_doc(c->doc, &now);
-	return !span_eq(buf_span(&now), buf_span(&c->before));
+	now_is = digest_of(HASH_SHA256, buf_span(&now));
+	return !digest_eq(&now_is, &c->before);
 }
 
 struct json *config_edit_json(struct config_edit *c)
@@ -129,6 +131,7 @@ int config_edit_open(const struct config *base, const struct platform *platform,
 		     struct config_edit **out, struct err *e)
 {
 	_cleanup_(config_edit_closep) struct config_edit *c = xcalloc(1, sizeof(*c));
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	const struct json *config;
 	int r;
 
@@ -144,7 +147,8 @@ int config_edit_open(const struct config *base, const struct platform *platform,
 			       "the member \"config\" of the image config is no object");
 	c->config = (struct json *)json_get(c->doc, "config");
 	c->windows = !strcmp(base ? base->platform.os : platform->os, "windows");
-	write_doc(c->doc, &c->before);
+	write_doc(c->doc, &text);
+	c->before = digest_of(HASH_SHA256, buf_span(&text));
 	*out = steal_ptr(&c);
 	return 0;
 }
@@ -154,7 +158,6 @@ void config_edit_close(struct config_edit *c)
 	if (!c)
 		return;
 	json_free(c->doc);
-	buf_release(&c->before);
 	free(c);
 }
 
