@@ -3,6 +3,7 @@
  *
  * config:
  *   default y
+ *   select COMPRESS
  *
  * usage: mkmanifest [-b IMAGE] [--layer FILE]... [OPTION]...
  *
@@ -37,6 +38,9 @@
  *   --rebase OLD NEW            the lowest layers of IMAGE, which must be those of the image OLD, are
  *                               replaced by those of the image NEW. History follows; the config stays
  *                               that of IMAGE, so what it took over from OLD is not changed
+ *   --squash[=all|new]          make one layer of all, or of those on top of IMAGE (with --rebase: of
+ *                               NEW), as tar and gzip of our own: with what later layers delete or
+ *                               replace left out. Of all: the history begins anew
  *   --format oci|docker         media types (default: as IMAGE has them, else oci). docker's have
  *                               neither annotations nor zstd
  *   --created TIME              as 2024-05-06T07:08:09Z or seconds since 1970 (default:
@@ -122,6 +126,7 @@ enum {
 	OPT_LAYER_DIGESTFILE,
 	OPT_PLATFORM,
 	OPT_REBASE,
+	OPT_SQUASH,
 	OPT_FORMAT,
 	OPT_CREATED,
 	OPT_HISTORY,
@@ -142,6 +147,7 @@ static const struct option options[] = {
 	{ "layer-digestfile", required_argument, NULL, OPT_LAYER_DIGESTFILE },
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
 	{ "rebase", required_argument, NULL, OPT_REBASE },
+	{ "squash", optional_argument, NULL, OPT_SQUASH },
 	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "created", required_argument, NULL, OPT_CREATED },
 	{ "history", required_argument, NULL, OPT_HISTORY },
@@ -203,6 +209,7 @@ static struct layer_limits limits = {
 	.spool_max = MIB(1024) << 6,
 };
 static struct digestfile digestfile;
+static int64_t epoch = -1; /* SOURCE_DATE_EPOCH */
 static bool tell_stats, sync_disk;
 static struct blob_stats stats;
 
@@ -309,6 +316,16 @@ static void set_format(const char *value)
 		die(64, "--format: %s is neither oci nor docker", quoted_str(value));
 }
 
+static void set_squash(const char *value)
+{
+	if (!value || !strcmp(value, "all"))
+		how.squash = IMAGE_SQUASH_ALL;
+	else if (!strcmp(value, "new"))
+		how.squash = IMAGE_SQUASH_NEW;
+	else
+		die(64, "--squash: %s is neither all nor new", quoted_str(value));
+}
+
 static void set_layer_digestfile(const char *value)
 {
 	if (!layers.n)
@@ -336,6 +353,7 @@ static void option(int opt, int argc, char **argv)
 	case OPT_LAYER_DIGESTFILE: set_layer_digestfile(optarg); break;
 	case OPT_PLATFORM: image_options.want = cli_platform(optarg); break;
 	case OPT_REBASE: set_rebase(argc, argv); break;
+	case OPT_SQUASH: set_squash(optarg); break;
 	case OPT_FORMAT: set_format(optarg); break;
 	case OPT_CREATED: set_created("--created", optarg); how.created_given = true; break;
 	case OPT_HISTORY: strs_add(&history, optarg); break;
@@ -373,7 +391,7 @@ static void check_stdin(void)
 static void parse_options(int argc, char **argv)
 {
 	_cleanup_(config_edit_closep) struct config_edit *dry = NULL;
-	const char *epoch = getenv("SOURCE_DATE_EPOCH");
+	const char *seconds = getenv("SOURCE_DATE_EPOCH");
 
 	for (int opt; (opt = cli_getopt(argc, argv, "+b:o:t:", options)) != -1;)
 		option(opt, argc, argv);
@@ -384,10 +402,15 @@ static void parse_options(int argc, char **argv)
 	if (!base && old_base)
 		die(64, "--rebase needs an image to change: -b");
 	check_stdin();
-	if (!how.created && epoch && *epoch)
-		set_created("SOURCE_DATE_EPOCH", epoch);
-	if (history.n > MAX(layers.n, (size_t)1))
-		die(64, "--history: %zu texts for %zu new layers", history.n, layers.n);
+	if (seconds && *seconds)
+		epoch = (int64_t)cli_number("SOURCE_DATE_EPOCH", seconds, INT64_C(253402300799));
+	if (!how.created && epoch >= 0)
+		set_created("SOURCE_DATE_EPOCH", seconds);
+	if (history.n > (how.squash ? 1 : MAX(layers.n, (size_t)1)))
+		die(64, "--history: %zu texts for %zu new layers", history.n,
+		    how.squash ? 1 : layers.n);
+	if (how.squash == IMAGE_SQUASH_NEW && !layers.n && !old_base)
+		die(64, "--squash=new: there is no new layer");
 	for (size_t i = 0; i < history.n; i++)
 		if (!utf8_valid(span_str(history.v[i])))
 			die(64, "--history: %s is no UTF-8", quoted_str(history.v[i]));
@@ -473,6 +496,37 @@ static void open_layers(void)
 	}
 	how.layers = all;
 	how.layers_n = layers.n;
+}
+
+/* Composed once to know the layers, and again with the one that is made of them. */
+static int compose_squashed(struct composition *c, struct err *e)
+{
+	static struct layer_file squashed;
+	const struct apply_options *most = &cli_apply_defaults;
+	const struct listing_options lo = {
+		.upon = c->squash_from > 0,
+		.contents = true,
+		.tar = most->tar,
+		.decompress = { most->decompress.max_output, most->decompress.max_ratio, 0 },
+		.max_entries = most->max_entries,
+		.max_total = limits.decompress.max_output,
+		.max_depth = most->max_depth,
+	};
+	const struct squash_options so = {
+		.has_clamp = epoch >= 0,
+		.clamp = epoch,
+		.compression.kind = COMPRESSION_GZIP,
+		.threads = cpu_count(),
+	};
+	bool any = c->layers_n > c->squash_from;
+	int r = any ? compose_squash(c, &lo, &so, &squashed, &stats, e) : 0;
+
+	composition_release(c);
+	if (any)
+		how.squashed = &squashed;
+	else
+		how.squash = IMAGE_SQUASH_NONE;
+	return r < 0 ? r : compose(&how, c, e);
 }
 
 /* ---- what comes out ---- */
@@ -575,6 +629,8 @@ int mkmanifest_main(int argc, char **argv)
 	open_images();
 	open_layers();
 	int r = compose(&how, &c, &e);
+	if (r == 0 && how.squash)
+		r = compose_squashed(&c, &e);
 	if (r < 0)
 		die_err(NULL, r, &e);
 	if (layout_path)

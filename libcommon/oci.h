@@ -273,6 +273,7 @@ int layer_file_write(const struct layer_file *l, const struct descriptor *d, con
 
 /* ---- an image composed of a base, new layers and a config -------------------------------------------------------------------------- */
 enum image_format { IMAGE_FORMAT_KEEP, IMAGE_FORMAT_OCI, IMAGE_FORMAT_DOCKER };
+enum image_squash { IMAGE_SQUASH_NONE, IMAGE_SQUASH_NEW, IMAGE_SQUASH_ALL };
 enum { IMAGE_LAYERS_MAX = 127 }; /* more cannot be mounted by engines */
 struct compose_options {
 	struct image *base;                /* NULL: from nothing */
@@ -288,16 +289,20 @@ struct compose_options {
 	const struct json *annotations;    /* of the manifest: an object of strings, null takes one away; or NULL */
 	bool base_annotations;             /* write where the base came from, if that is known */
 	enum image_format format;
+	enum image_squash squash;          /* the layers on top of the base, or all, become one: composed twice, first without */
+	const struct layer_file *squashed; /* it, which compose_squash() makes of the first composition */
 };
 struct composition {
 	struct document manifest;
 	struct buf config;
 	struct composed_layer {
 		struct descriptor d;
+		struct digest diff_id;
 		struct image *from;            /* or */
 		const struct layer_file *file;
 	} *layers;
 	size_t layers_n;
+	size_t squash_from;                /* the first layer to be squashed */
 	bool unchanged;                    /* byte for byte the base */
 	bool converted;                    /* the base has the other format */
 	bool history_dropped;              /* history was given, but the base has none */
@@ -451,6 +456,11 @@ struct squash_options {
 int squash_write(struct listing *l, const struct squash_options *o, struct sink *out, struct err *e);
 /* In an unlinked file, compressed and measured. */
 int squash_layer(struct listing *l, const struct squash_options *o, struct layer_file *out, struct blob_stats *stats, struct err *e);
+
+/* The layers of c from squash_from on as one. */
+struct composition;
+int compose_squash(const struct composition *c, const struct listing_options *lo, const struct squash_options *so, struct layer_file *out,
+		   struct blob_stats *stats, struct err *e);
 
 /* ---- layers made: the difference of two trees, format 1 (design section 5) -------------------------------------------------------------- */
 /* The tree before. It ends before e does. */

@@ -300,6 +300,10 @@ image("wronghistory", "x")
 image("wrongentry", [1])
 l.tag(l.manifest([a], config_bytes=b"{}", extra={"config": dict({"mediaType": "application/vnd.example+json"}, **l.put(b"{}"))}), "artifact")
 END
+cat >>mkwrong.py <<'END'
+l = Layout("t76")
+l.tag(l.manifest([l.layer(Tar().file("x").done(), diff_id="sha256:" + "0" * 64)]))
+END
 python3 mkwrong.py "$tools"
 bad 65 'artifact' "T71 an artifact" -b odd:artifact --label a=b
 bad 65 'history of the base tells of 2 layers, but it has 1' "a history that disagrees" -b odd:more --label a=b
@@ -470,6 +474,55 @@ run mkmanifest --layer l1.tar --rebase oldbase.tar newbase.tar
 rc_is 64 "nothing to rebase"
 run sh -c 'mkmanifest -b - --rebase - newbase.tar <app.tar'
 rc_is 64 "standard input twice"
+
+# ---- squash ----
+mkdir w1 w2
+mkdir w1/etc w1/dir w2/dir w2/etc
+touch w1/etc/.wh.passwd && echo new >w1/etc/second && echo a >w1/dir/a && ln w1/dir/a w1/dir/b && ln -s a w1/dir/link
+touch w2/dir/.wh.a w2/etc/.wh.nothing && echo c >w2/dir/c && chmod 4755 w2/dir/c
+for i in 1 2; do tar --sort=name --mtime=@1600000000 --owner=0 --group=0 -C w$i -cf w$i.tar .; done
+mk plain -b "$tiny:latest" --layer w1.tar --layer w2.tar --cmd '["x"]' -t example.org/s:1
+mk all -b "$tiny:latest" --layer w1.tar --layer w2.tar --cmd '["x"]' --squash
+rc_is 0 "all layers made one"
+check "whole" all.tar
+is "$(jqm all.tar '.layers|length')$(jqc all.tar '[.history[].created_by]')" '1["ocibox mkmanifest"]' "one layer, one step of history"
+is "$(jqc all.tar .config)" "$(jqc plain.tar .config)" "the config is as it was"
+mk new -b "$tiny:latest" --layer w1.tar --layer w2.tar --cmd '["x"]' --squash=new --history both
+rc_is 0 "only the new ones"
+check "whole" new.tar
+is "$(jqm new.tar '.layers[:2]')" "$(jqm plain.tar '.layers[:2]')" "the base's are untouched"
+is "$(jqc new.tar '[.history[].created_by]')" '["layer 0","layer 1","both"]' "one step more"
+for s in plain all new; do
+	run unpack -q $s.tar un-$s
+	rc_is 0 "unpack: $s"
+done
+ok "all: the same tree" "$tools/treecmp" un-plain un-all
+ok "new: the same tree" "$tools/treecmp" un-plain un-new
+is "$(blob all.tar "$(jqm all.tar .layers[0].digest | tr -d \")" | gzip -dc | tar -t | grep -c '\.wh\.')" 0 "no whiteout is left where nothing lies below"
+run sh -c "cat plain.tar | mkmanifest -q --squash --stats >all2.tar"
+is "$(jqm all2.tar .layers)" "$(jqm all.tar .layers)" "the same layer from a pipe"
+is "$(jqm all2.tar .annotations)" null "which has nothing of its base any more"
+run sh -c "cat plain.tar | taskset -c 0 mkmanifest -q --squash >all3.tar"
+ok "and by one processor" cmp all2.tar all3.tar
+run sh -c "cat w1.tar | SOURCE_DATE_EPOCH=1500000000 mkmanifest -q --layer - --layer w2.tar --squash=new >epoch.tar"
+is "$(blob epoch.tar "$(jqm epoch.tar .layers[0].digest | tr -d \")" | gzip -dc | tar -tv --full-time | awk '{ print $4 }' | sort -u)" 2017-07-14 \
+	"no time later than SOURCE_DATE_EPOCH"
+mk sqre -b app2.tar --rebase oldbase.tar newbase.tar --layer w1.tar --squash=new
+is "$(jqm sqre.tar '.layers|length')$(jqc sqre.tar '[.history[].created_by]')" '3["new1","new2","ocibox mkmanifest"]' "what is on top of a new base, squashed"
+check "whole" sqre.tar
+mk sqz --layer l1.tar.zst --layer l2.tar.gz --squash --format docker
+rc_is 0 "zstd, squashed, for docker"
+mk over -b odd:many --layer l1.tar --layer l2.tar --squash=new
+rc_is 0 "T80 squashed, what would be too many layers"
+mk disagree -b odd:more --squash
+is "$(jqc disagree.tar '[.history[].created_by]')" '["ocibox mkmanifest"]' "a history that disagreed is gone"
+validate "the schemas are kept" all.tar new.tar sqre.tar
+bad 65 'diff_id' "T76 a base layer that does not match its diff_id" -b t76:latest --squash
+bad 65 'cut off|end' "a layer that was cut off" -b one.tar --layer cut.tar --squash
+run mkmanifest -b one.tar --squash=new
+rc_is 64 "no new layer"
+run mkmanifest -b one.tar --squash=some
+rc_is 64 "neither all nor new"
 
 # ---- limits ----
 # (a config of more than 8 MiB: tests/unit/config_edit.c)

@@ -18,6 +18,7 @@ struct work {
 	const struct compose_options *o;
 	struct composition *out;
 	struct err *e;
+	bool draft; /* of an image whose layers are still to be squashed */
 	bool docker;
 	struct json *base;    /* the base's manifest, or NULL */
 	struct json *old_new; /* that of the new base, or NULL */
@@ -47,7 +48,8 @@ static void add_layer(struct work *w, const struct composed_layer *l, const stru
 	char text[DIGEST_TEXT_MAX];
 
 	c->layers = xrealloc(c->layers, (c->layers_n + 1) * sizeof(*c->layers));
-	c->layers[c->layers_n++] = *l;
+	c->layers[c->layers_n] = *l;
+	c->layers[c->layers_n++].diff_id = *diff_id;
 	json_append(w->diff_ids, json_new_str(span_str(digest_text(diff_id, text))));
 }
 
@@ -107,6 +109,21 @@ static int check_rebase(const struct work *w)
 	return 0;
 }
 
+/* What is below the squashed layer, and that. */
+static int collect_squashed(struct work *w)
+{
+	const struct compose_options *o = w->o;
+	int r = 0;
+
+	if (o->squash == IMAGE_SQUASH_NEW && o->new_base)
+		r = add_image_layers(w, o->new_base, w->old_new, 0);
+	else if (o->squash == IMAGE_SQUASH_NEW && o->base)
+		r = add_image_layers(w, o->base, w->base, 0);
+	w->out->squash_from = w->out->layers_n;
+	return r < 0 ? r : add_new_layer(w, o->squashed);
+}
+
+/* All that there are. */
 static int collect_layers(struct work *w)
 {
 	const struct compose_options *o = w->o;
@@ -116,16 +133,29 @@ static int collect_layers(struct work *w)
 	if (r == 0 && o->old_base) {
 		old = image_config(o->old_base)->diff_ids_n;
 		r = add_image_layers(w, o->new_base, w->old_new, 0);
+		w->out->squash_from = w->out->layers_n;
 	}
 	if (r == 0 && o->base)
 		r = add_image_layers(w, o->base, w->base, old);
+	if (!o->old_base)
+		w->out->squash_from = w->out->layers_n;
+	if (o->squash == IMAGE_SQUASH_ALL)
+		w->out->squash_from = 0;
 	for (size_t i = 0; r == 0 && i < o->layers_n; i++)
 		r = add_new_layer(w, &o->layers[i]);
-	if (r == 0 && w->out->layers_n > IMAGE_LAYERS_MAX && (o->layers_n || o->old_base))
-		r = err_set(w->e, E_TOOBIG,
-			    "the image would have %zu layers; container engines mount at most %d",
-			    w->out->layers_n, IMAGE_LAYERS_MAX);
 	return r;
+}
+
+static int check_count(const struct work *w)
+{
+	const struct compose_options *o = w->o;
+
+	if (w->out->layers_n > IMAGE_LAYERS_MAX && !w->draft && (o->layers_n || o->old_base))
+		return err_set(
+			w->e, E_TOOBIG,
+			"the image would have %zu layers; container engines mount at most %d",
+			w->out->layers_n, IMAGE_LAYERS_MAX);
+	return 0;
 }
 
 /* ---- history ---- */
@@ -209,6 +239,10 @@ static int make_history(struct work *w)
 
 	if (o->no_history)
 		return 0;
+	if (o->squash == IMAGE_SQUASH_ALL) {
+		w->history = json_new('[');
+		return 0;
+	}
 	if (o->base)
 		r = check_history(w, o->base, "the base", &any);
 	if (r == 0 && o->new_base)
@@ -221,7 +255,7 @@ static int make_history(struct work *w)
 		skip = entries_of_base(history_of(o->base), history_of(o->old_base),
 				       image_manifest(o->old_base)->layers_n);
 	}
-	if (o->base)
+	if (o->base && !(o->squashed && o->old_base))
 		append_history(w, history_of(o->base), skip);
 	return 0;
 }
@@ -232,11 +266,12 @@ static void finish_config(struct work *w)
 {
 	const struct compose_options *o = w->o;
 	struct json *doc = config_edit_json(o->config);
+	size_t made = o->squashed ? 1 : o->layers_n;
 
 	if (w->history) {
-		for (size_t i = 0; i < o->layers_n; i++)
+		for (size_t i = 0; i < made; i++)
 			add_entry(w, i, false);
-		if (!o->layers_n && !o->old_base)
+		if (!made && !o->old_base)
 			add_entry(w, 0, true);
 		json_set(doc, "history", steal_ptr(&w->history));
 	} else {
@@ -261,8 +296,8 @@ static int make_config(struct work *w, bool *changed)
 	if (r < 0)
 		return r;
 	json_set(rootfs, "diff_ids", steal_ptr(&w->diff_ids));
-	*changed = !o->base || config_edit_changed(o->config) || o->layers_n || o->created_given ||
-		   (o->no_history && history_of(o->base));
+	*changed = !o->base || config_edit_changed(o->config) || o->layers_n || o->squashed ||
+		   o->created_given || (o->no_history && history_of(o->base));
 	if (!*changed) {
 		buf_add_span(&w->out->config, buf_span(&image_config(o->base)->raw));
 		w->config = json_clone(json_get(w->base, "config"));
@@ -291,6 +326,12 @@ static void add_base_annotations(struct work *w)
 	const char *name = from ? image_ref_name(from) : NULL;
 	char text[DIGEST_TEXT_MAX];
 
+	/* nothing of it is left that another could share */
+	if (w->o->squashed && !w->out->squash_from) {
+		json_unset(w->annotations, BASE_NAME);
+		json_unset(w->annotations, BASE_DIGEST);
+		return;
+	}
 	if (!w->o->base_annotations || w->docker || !name ||
 	    json_get(w->o->annotations, BASE_NAME) || json_get(w->o->annotations, BASE_DIGEST))
 		return;
@@ -381,9 +422,14 @@ static int run(struct work *w)
 		return r;
 	was_docker = o->base && manifest_is_docker(image_manifest(o->base));
 	w->docker = o->format == IMAGE_FORMAT_KEEP ? was_docker : o->format == IMAGE_FORMAT_DOCKER;
+	w->draft = o->squash && !o->squashed;
+	/* which may have layers that docker's format has none of */
+	w->docker &= !w->draft;
 	w->layers = json_new('[');
 	w->diff_ids = json_new('[');
-	r = collect_layers(w);
+	r = o->squashed ? collect_squashed(w) : collect_layers(w);
+	if (r == 0)
+		r = check_count(w);
 	if (r == 0)
 		r = make_config(w, &config_changed);
 	if (r == 0)

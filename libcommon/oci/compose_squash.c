@@ -1,0 +1,55 @@
+/* The layers of a composed image, made one. */
+#include "libcommon/oci.h"
+
+static int open_file(const struct layer_file *f, const struct listing_options *lo,
+		     struct blob_stats *stats, struct stream **out, struct err *e)
+{
+	struct stream *s = stream_from_file(f->fd, f->offset, f->size);
+
+	if (!f->spooled) {
+		s = stream_verify(s, f->digest.alg, f->digest.v, f->size);
+		stats->hashed += f->size;
+	}
+	s = stream_decompress(stream_readahead(s, 0), f->compression, &lo->decompress, e);
+	*out = stream_hash(s, HASH_SHA256);
+	return 0;
+}
+
+static int add(struct listing *l, const struct composed_layer *c, const struct listing_options *lo,
+	       struct blob_stats *stats, struct err *e)
+{
+	struct stream *s = NULL;
+	uint64_t plain;
+	int r = c->file ? open_file(c->file, lo, stats, &s, e)
+			: layer_open(c->from, &c->d, &c->diff_id, &lo->decompress, lo->one_thread,
+				     &s, e);
+
+	if (r < 0)
+		return r;
+	stats->read += c->d.size;
+	stats->hashed += c->file ? 0 : c->d.size;
+	r = listing_add(l, s, e);
+	plain = s->offset;
+	stats->hashed += plain;
+	stats->inflated += descriptor_compression(&c->d) == COMPRESSION_NONE ? 0 : plain;
+	return layer_end(s, &c->diff_id, r, e);
+}
+
+int compose_squash(const struct composition *c, const struct listing_options *lo,
+		   const struct squash_options *so, struct layer_file *out,
+		   struct blob_stats *stats, struct err *e)
+{
+	_cleanup_(listing_closep) struct listing *l = NULL;
+	int r = listing_new(lo, &l, e);
+
+	for (size_t i = c->squash_from; r == 0 && i < c->layers_n; i++) {
+		r = add(l, &c->layers[i], lo, stats, e);
+		if (r < 0) {
+			err_set(e, r, "%s", err_word(r));
+			err_prefix(e, "layer %zu of %zu", i + 1, c->layers_n);
+		}
+	}
+	if (r == 0)
+		r = listing_done(l, e);
+	return r < 0 ? r : squash_layer(l, so, out, stats, e);
+}
