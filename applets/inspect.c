@@ -604,7 +604,7 @@ int inspect_main(int argc, char **argv)
 	bool top = in.what == INDEX || (in.what == SUMMARY && in.raw && !in.how.want.os[0]);
 	in.how.whole = whole;
 	in.how.top_only = top;
-	cli_jail(-1);
+	cli_jail(NULL, 0);
 	cli_image_open(in.operand, &in.how, &in.img);
 	in.out = sink_from_fd(STDOUT_FILENO, false);
 	if (top)

@@ -165,8 +165,8 @@ struct cli_entry {
 void cli_entry_line(struct buf *b, const struct cli_entry *e, bool digests);
 void cli_entry_json(struct json_out *o, const struct cli_entry *e);
 
-/* ---- the door, closed: from here on no sockets, and files only below write_below (-1: nowhere) and in TMPDIR -------- */
-void cli_jail(int write_below);
+/* ---- the door, closed: from here on no sockets, and files only below write_below and in TMPDIR -------- */
+void cli_jail(const int *write_below, size_t n);
 
 /* ---- guard: the work is done by a child (io.h, guard_fork) -------------------------------------------------------------------------- */
 /* False in the child. True in the parent when the child has succeeded; else it undoes, and ends as the child did. */

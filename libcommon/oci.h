@@ -314,6 +314,19 @@ void composition_release(struct composition *c);
 int compose_write(const struct compose_options *o, const struct composition *c, const struct layer_limits *lim, struct image_target *t,
 		  struct err *e);
 
+/* ---- images of several platforms, joined into one index ---------------------------------------------------------------------------------- */
+struct join;
+void join_open(struct join **out);
+/* One more, opened whole; it must live as long. name: what the user calls it. An index gives its manifests. E_EXISTS where a platform is there already,
+ * E_UNSUPPORTED where it has none. */
+int join_add(struct join *j, struct image *img, const char *name, struct err *e);
+/* The index: canonical; annotations (an object, or NULL) go over those of indexes that were joined. */
+int join_finish(struct join *j, const struct json *annotations, struct err *e);
+const struct document *const *join_documents(const struct join *j, size_t *n); /* the index, and the manifests */
+/* Configs and layers, each once; images are read to their end. */
+int join_write(struct join *j, struct image_target *t, struct err *e);
+void join_close(struct join *j);
+
 /* ---- layers applied to a tree (image-spec layer.md, "Applying Changesets") ------------------------------------------------------ */
 struct apply_options {
 	bool same_owner, xattrs, devices, sparse; /* what to keep; sparse: aligned runs of zeros become holes */

@@ -1,29 +1,21 @@
 /* The door that applets close which read images. */
-#include <fcntl.h>
 #include <stdlib.h>
 
 #include "libcommon/cli.h"
 
-void cli_jail(int write_below)
+void cli_jail(const int *write_below, size_t n)
 {
-	const char *tmp = getenv("TMPDIR");
-	const char *const places[] = { tmp && *tmp ? tmp : "/var/tmp",
-				       tmp && *tmp ? NULL : "/tmp" };
-	int fd[3];
+	_cleanup_(freep) int *fd = xcalloc(n + 1, sizeof(*fd));
 	struct jail_options j = { .write_below = fd };
+	int tmp = spool_dir();
 
-	if (write_below >= 0)
-		fd[j.write_below_n++] = write_below;
-	size_t own = j.write_below_n;
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		int dir = places[i] ? dir_open(AT_FDCWD, places[i]) : -1;
-
-		if (dir >= 0)
-			fd[j.write_below_n++] = dir;
-	}
+	for (size_t i = 0; i < n; i++)
+		if (write_below[i] >= 0)
+			fd[j.write_below_n++] = write_below[i];
+	if (tmp >= 0)
+		fd[j.write_below_n++] = tmp;
 	int r = jail(&j);
 	if (r < 0)
 		die_err("the jail", r, NULL);
-	while (j.write_below_n > own)
-		fd_close(fd[--j.write_below_n]);
+	fd_close(tmp);
 }

@@ -1,4 +1,4 @@
-/* The parts of compose.c: media types of the two formats, and the manifest (manifest_write.c). */
+/* The parts of compose.c and join.c: media types of the two formats, and what is written (manifest_write.c). */
 #ifndef OCIBOX_OCI_COMPOSE_H
 #define OCIBOX_OCI_COMPOSE_H
 
@@ -21,5 +21,7 @@ struct manifest_parts {
 int manifest_write(const struct manifest_parts *p, struct buf *out, struct err *e);
 /* A descriptor of mediaType, digest and size alone. */
 struct json *descriptor_to_json(const char *type, const struct digest *digest, uint64_t size);
+/* Canonical: members in one order, annotations sorted. */
+void descriptor_put(struct json_out *o, const struct json *d);
 
 #endif

@@ -66,7 +66,7 @@ static bool put_annotations(struct json_out *o, struct span key, const struct js
 	return map;
 }
 
-static void put_descriptor(struct json_out *o, const struct json *d)
+void descriptor_put(struct json_out *o, const struct json *d)
 {
 	static const char *const order[] = { "mediaType",   "digest", "size",	  "urls",
 					     "annotations", "data",   "platform", "artifactType" };
@@ -107,11 +107,11 @@ int manifest_write(const struct manifest_parts *p, struct buf *out, struct err *
 	if (!p->docker)
 		put_kept(&o, p->base, "artifactType");
 	json_key(&o, "config");
-	put_descriptor(&o, p->config);
+	descriptor_put(&o, p->config);
 	json_key(&o, "layers");
 	json_begin(&o, '[');
 	for (size_t i = 0; i < json_len(p->layers); i++)
-		put_descriptor(&o, json_at(p->layers, i));
+		descriptor_put(&o, json_at(p->layers, i));
 	json_end(&o, ']');
 	if (!p->docker) {
 		put_kept(&o, p->base, "subject");
