@@ -34,7 +34,7 @@
  *
  * examples:
  *   mkindex amd64.tar arm64.tar -t reg.example/app:1 | push reg.example/app:1
- *   pull --platform linux/arm64 app | mkindex -o images:app images:app-amd64 -
+ *   pull reg.example/app:arm64 | mkindex -o images:app images:app-amd64 -
  */
 #include <fcntl.h>
 #include <stdlib.h>
