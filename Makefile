@@ -104,6 +104,7 @@ MAINOBJ := $(O)/libcommon/main.o
 
 # --- libraries: NAME of scripts/deps.list, and what is linked for it -----------------------------------
 libs-y := jansson bearssl
+libs-$(CONFIG_ZSTD_ENCODE) += zstdenc
 libs-$(CONFIG_ZSTD) += zstd
 libs-$(CONFIG_GZIP_IGZIP) += isal
 libs-$(CONFIG_GZIP_ZLIB) += zlib
@@ -111,7 +112,8 @@ libs-$(CONFIG_COMPRESS) += libdeflate
 libs-$(CONFIG_SECCOMP_COMPUTE) += seccomp
 ld-jansson := -ljansson
 ld-bearssl := -lbearssl
-ld-zstd := $(if $(CONFIG_ZSTD_ENCODE),-lzstd-encode) $(if $(CONFIG_ZSTD_SMALL),-lzstd-small,-lzstd)
+ld-zstdenc := -lzstd-alone -lzstd-compress
+ld-zstd := $(if $(CONFIG_ZSTD_SMALL),-lzstd-small,-lzstd)
 ld-isal := -ligzip
 ld-zlib := -lz
 ld-libdeflate := -ldeflate

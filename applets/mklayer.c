@@ -30,7 +30,7 @@
  *                               stand, which is not that layer
  *   --compression-format gzip|zstd|none
  *                               (default: gzip)
- *   --compression-level N       1 to 9 for gzip (default: 6), 1 to 12 for zstd (default: 3)
+ *   --compression-level N       1 to 9 for gzip (default: 6), 1 to 4 for zstd (default: 3)
  *   --exclude GLOB              leave out matching names (may be repeated)
  *   --owner ID, --group ID      owner and group of all entries, as numbers
  *   --mtime SECONDS             time of all entries, in seconds since 1970
