@@ -172,7 +172,7 @@ $(O)/%.o: %.c $(O)/flags $(O)/deps.stamp
 $(G)/%.o: $(G)/%.c $(O)/flags $(O)/deps.stamp
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-features := TLS ZSTD GZIP_IGZIP GZIP_ZLIB SECCOMP SECCOMP_COMPUTE PROGRESS
+features := TLS ZSTD ZSTD_ENCODE GZIP_IGZIP GZIP_ZLIB SECCOMP SECCOMP_COMPUTE PROGRESS
 feature-text := $(foreach f,$(features),$(if $(CONFIG_$f),+,-)$(shell echo $f | tr A-Z_ a-z-)) $(if $(filter asan,$(DEPFLAVOUR)),+asan)
 $(G)/applets.c: $(filter applets/%,$(obj-y:.o=.c)) scripts/applet Makefile $(O)/config.mk
 	@mkdir -p $(@D)

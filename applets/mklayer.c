@@ -8,10 +8,11 @@
  *
  * usage: mklayer [OPTION]... DIR
  * usage: mklayer --lower LOWER [OPTION]... DIR
+ * usage: mklayer --lower-image IMAGE [OPTION]... DIR
  * usage: mklayer --upper [--lower LOWER] [OPTION]... DIR
  *
- * Writes DIR as a layer to standard output. With --lower only what differs from the tree before,
- * with whiteouts for what is gone. The same tree gives the same bytes, whatever the machine.
+ * Writes DIR as a layer to standard output. With --lower or --lower-image only what differs from
+ * the tree before, with whiteouts for what is gone. The same tree gives the same bytes, whatever the machine.
  *
  * What is equal before and after is left out: type, mode, owner, time (to the second), extended
  * attributes, contents, and which names are links to one file. Values that an option sets are not
@@ -24,10 +25,14 @@
  * options:
  *   --lower DIR[:DIR]...        the tree before: a directory, or several, topmost first, merged as
  *                               overlayfs does it; "\" in front of a ":" that is part of a name
- *   --upper                     DIR is the upper directory of an overlayfs mount over --lower; the
- *                               layer is the one that comparing the mounted tree gives. Without
- *                               --lower whiteouts and opaque directories are written as they
- *                               stand, which is not that layer
+ *   --lower-image IMAGE         the tree before: what the layers of an image hold, which need not be
+ *                               unpacked; IMAGE as for unpack, "-" is standard input
+ *   --platform OS/ARCH[/VARIANT]
+ *                               choose this platform of IMAGE (default: that of this machine)
+ *   --upper                     DIR is the upper directory of an overlayfs mount over the tree
+ *                               before; the layer is the one that comparing the mounted tree
+ *                               gives. Without a tree before whiteouts and opaque directories
+ *                               are written as they stand, which is not that layer
  *   --compression-format gzip|zstd|none
  *                               (default: gzip)
  *   --compression-level N       1 to 9 for gzip (default: 6), 1 to 4 for zstd (default: 3)
@@ -64,6 +69,8 @@
 
 enum {
 	OPT_LOWER = CLI_OPT,
+	OPT_LOWER_IMAGE,
+	OPT_PLATFORM,
 	OPT_UPPER,
 	OPT_FORMAT,
 	OPT_LEVEL,
@@ -79,6 +86,8 @@ enum {
 
 static const struct option options[] = {
 	{ "lower", required_argument, NULL, OPT_LOWER },
+	{ "lower-image", required_argument, NULL, OPT_LOWER_IMAGE },
+	{ "platform", required_argument, NULL, OPT_PLATFORM },
 	{ "upper", no_argument, NULL, OPT_UPPER },
 	{ "compression-format", required_argument, NULL, OPT_FORMAT },
 	{ "compression-level", required_argument, NULL, OPT_LEVEL },
@@ -93,7 +102,8 @@ static const struct option options[] = {
 	CLI_COMMON_OPTIONS,
 };
 
-static const char *lower, *dir, *digest_path;
+static const char *lower, *lower_image, *dir, *digest_path;
+static struct image_options image_options = { .verify = true };
 static bool upper, map, stats;
 static struct compression_choice compression = { .kind = COMPRESSION_GZIP };
 static struct strs excludes;
@@ -137,6 +147,12 @@ static void set_option(int opt)
 	switch (opt) {
 	case OPT_LOWER:
 		lower = optarg;
+		break;
+	case OPT_LOWER_IMAGE:
+		lower_image = optarg;
+		break;
+	case OPT_PLATFORM:
+		image_options.want = cli_platform(optarg);
 		break;
 	case OPT_UPPER:
 		upper = true;
@@ -189,6 +205,8 @@ static void parse_options(int argc, char **argv)
 	if (argc - optind != 1)
 		die(64, "%s (try --help)", argc == optind ? "DIR is missing" : "too many operands");
 	dir = argv[optind];
+	if (lower && lower_image)
+		die(64, "only one of --lower and --lower-image");
 	how.exclude = (const char *const *)excludes.v;
 	if (epoch && *epoch) {
 		how.has_clamp = true;
@@ -242,6 +260,28 @@ static struct before *open_lower(struct err *e)
 	return b;
 }
 
+static struct before *open_lower_image(struct err *e)
+{
+	const struct apply_options *d = &cli_apply_defaults;
+	const struct listing_options o = {
+		.digests = true,
+		.tar = d->tar,
+		.decompress = d->decompress,
+		.max_entries = d->max_entries,
+		.max_total = d->max_total,
+		.max_depth = d->max_depth,
+	};
+	struct listing *l = NULL;
+	struct image *img;
+
+	cli_image_open(lower_image, &image_options, &img);
+	int r = listing_open(img, &o, &l, e);
+	if (r < 0)
+		die_err(quoted_str(lower_image), r, e);
+	image_close(img);
+	return before_from_listing(l, e);
+}
+
 static void write_digestfile(struct digestfile *f, const struct digest *digest, uint64_t size,
 			     const struct digest *diff_id)
 {
@@ -272,10 +312,12 @@ static void tell(const struct diff_stats *s, uint64_t plain, uint64_t made)
 		say("%llu sockets left out, the first: %s", (unsigned long long)s->sockets,
 		    s->first_socket);
 	if (stats)
-		say("read %llu, hashed %llu, compressed %llu, written %llu bytes; %llu entries",
-		    (unsigned long long)s->read, (unsigned long long)(plain + made),
-		    (unsigned long long)(compression.kind == COMPRESSION_NONE ? 0 : plain),
-		    (unsigned long long)made, (unsigned long long)s->entries);
+		cli_stats(&(struct blob_stats){
+			.read = s->read,
+			.hashed = plain + made + s->hashed,
+			.compressed = compression.kind == COMPRESSION_NONE ? 0 : plain,
+			.sent = made,
+		});
 }
 
 int mklayer_main(int argc, char **argv)
@@ -293,13 +335,12 @@ int mklayer_main(int argc, char **argv)
 	if (fd < 0)
 		die_err(quoted_str(dir), fd, NULL);
 	struct before *before = lower ? open_lower(&e) : NULL;
-	int r = jail(&(struct jail_options){ .write_below = &digests.dir,
-					     .write_below_n = digests.dir >= 0 });
-	if (r < 0)
-		die_err("the jail", r, NULL);
+	cli_jail(digests.dir);
+	if (lower_image)
+		before = open_lower_image(&e);
 	struct sink *made = sink_hash(sink_from_fd(STDOUT_FILENO, false), HASH_SHA256);
 	struct sink *plain = sink_hash(sink_compress(made, &compression, cpu_count()), HASH_SHA256);
-	r = diff_write(fd, upper ? DIFF_UPPER : DIFF_TREE, before, &how, plain, &s, &e);
+	int r = diff_write(fd, upper ? DIFF_UPPER : DIFF_TREE, before, &how, plain, &s, &e);
 	if (r < 0)
 		die_err(plain->err ? "standard output" : dir, r, plain->err ? NULL : &e);
 	sink_hash_final(made, digest.v);

@@ -480,6 +480,8 @@ int compose_squash(const struct composition *c, const struct listing_options *lo
 struct before;
 /* A directory, or several as overlayfs merges them (topmost first; overlay: whiteouts and marks mean something). Copies the descriptors. */
 int before_from_dirs(const int *dirs, size_t n, bool overlay, struct before **out, struct err *e);
+/* What an image's layers hold: a listing with digests, which it owns. */
+struct before *before_from_listing(struct listing *l, struct err *e);
 void before_close(struct before *b); /* NULL is fine */
 void before_closep(struct before **b);
 struct diff_options {
@@ -492,6 +494,7 @@ struct diff_options {
 struct diff_stats {
 	uint64_t entries, whiteouts, bytes; /* bytes of contents written */
 	uint64_t read;                      /* of contents, those compared too */
+	uint64_t hashed;                    /* for that comparison */
 	uint64_t sockets;
 	char first_socket[256];
 };

@@ -72,6 +72,25 @@ is "$(names)" "./ etc/ etc/.wh.zz " "one name less: the others stay"
 run mklayer "$T/c/same"
 unlike "$(gzip -dc "$T/out" | tar -tvf -)" 'link to' "names outside do not count"
 
+# ---- an image for the tree before ----
+run mklayer "$T/a"
+cp "$T/out" "$T/a.tgz"
+"$tools/layerimage" "$T/img" "$T/a.tgz"
+run mklayer --lower-image "$T/img" "$T/a"
+is "$rc $(names)" "0 " "--lower-image: nothing changed"
+for t in b c; do
+	run mklayer --lower "$T/a" "$T/$t"
+	cp "$T/out" "$T/want"
+	run mklayer --lower-image "$T/img" "$T/$t"
+	is "$(sha256sum <"$T/out")" "$(sha256sum <"$T/want")" "--lower-image: the same layer as --lower of what it unpacks to"
+done
+run sh -c 'tar -C "$1" -cf - oci-layout index.json blobs | mklayer --lower-image - --prefix same "$2/same"' sh "$T/img" "$T/b"
+is "$rc $(names)" "0 " "--lower-image - with --prefix"
+run mklayer --lower-image "$T/img" --lower "$T/a" "$T/b"
+rc_is 64 "--lower and --lower-image"
+run mklayer --lower-image "$T/nowhere" "$T/b"
+rc_is 66 "no such image"
+
 # ---- overlay ----
 # an upper directory without its mount: what the kernel leaves there
 mark() { setfattr -n "user.overlay.$1" -v "$2" "$3"; }
@@ -88,6 +107,8 @@ at "$T/u"
 run mklayer --upper --lower "$T/a" "$T/u"
 is "$(names)" "./ etc/ etc/deep/ etc/deep/.wh.er etc/deep/new same/ same/.wh.d " "T16 whiteouts by attribute, and an opaque directory"
 cp "$T/out" "$T/want"
+run mklayer --upper --lower-image "$T/img" "$T/u"
+is "$(sha256sum <"$T/out")" "$(sha256sum <"$T/want")" "--upper over an image"
 run mklayer --upper "$T/u"
 is "$(names)" "./ .wh.nothing etc/ etc/deep/ etc/deep/.wh..wh..opq etc/deep/new same/ same/.wh.d " "without --lower: as they stand"
 run mklayer --upper --lower "$T/a" --exclude new "$T/u"

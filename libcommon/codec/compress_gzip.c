@@ -6,13 +6,16 @@
  */
 #include <libdeflate.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "libcommon/codec/compress.h"
+#include "libcommon/codec/inflate.h"
 
 enum { BLOCK = 1 << 20 };
 
 struct gzip_worker {
 	struct libdeflate_compressor *c;
+	int level;
 	struct zeros_made zeros;
 };
 
@@ -20,8 +23,33 @@ static void *gzip_open(void *arg)
 {
 	struct gzip_worker *w = xcalloc(1, sizeof(*w));
 
-	w->c = libdeflate_alloc_compressor((int)(intptr_t)arg);
+	w->level = (int)(intptr_t)arg;
+	w->c = libdeflate_alloc_compressor(w->level);
 	return w;
+}
+
+static void put_le32(unsigned char *p, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (unsigned char)(v >> (8 * i));
+}
+
+/* No name, no time, no system; the byte that tells of the level as the library would set it. */
+static size_t member(struct gzip_worker *w, struct span in, unsigned char *out)
+{
+	unsigned char *p = out;
+	size_t n;
+
+	memcpy(p, "\x1f\x8b\x08\0\0\0\0\0\0\xff", 10);
+	p[8] = w->level < 2 ? 4 : w->level > 7 ? 2 : 0;
+	p += 10;
+	n = libdeflate_deflate_compress(w->c, in.p, in.n, p, compressor_gzip.ops.out_max - 18);
+	if (!n)
+		return 0;
+	p += n;
+	put_le32(p, gzip_crc32(in));
+	put_le32(p + 4, (uint32_t)in.n);
+	return n + 18;
 }
 
 static size_t gzip_work(void *state, struct span in, unsigned char *out)
@@ -32,7 +60,7 @@ static size_t gzip_work(void *state, struct span in, unsigned char *out)
 
 	if (n || !w->c)
 		return n;
-	n = libdeflate_gzip_compress(w->c, in.p, in.n, out, compressor_gzip.ops.out_max);
+	n = member(w, in, out);
 	if (zeros)
 		zeros_keep(&w->zeros, span_of(out, n));
 	return n;

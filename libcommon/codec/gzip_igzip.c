@@ -4,6 +4,14 @@
 
 #include "libcommon/codec/inflate.h"
 
+/* scripts/igzip_glue.c */
+uint32_t crc32_gzip_refl(uint32_t crc, const unsigned char *p, uint64_t len);
+
+uint32_t gzip_crc32(struct span data)
+{
+	return crc32_gzip_refl(0, data.p, data.n);
+}
+
 struct inflater {
 	struct inflate_state state;
 };

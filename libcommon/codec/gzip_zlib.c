@@ -4,6 +4,11 @@
 
 #include "libcommon/codec/inflate.h"
 
+uint32_t gzip_crc32(struct span data)
+{
+	return (uint32_t)crc32_z(0, data.p, data.n);
+}
+
 struct inflater {
 	z_stream z;
 	uLong crc;

@@ -6,6 +6,9 @@
 
 #include "libcommon/base.h"
 
+/* The CRC-32 of RFC 1952, which both libraries have anyway. */
+uint32_t gzip_crc32(struct span data);
+
 struct inflater;
 struct inflater *inflater_new(void);
 void inflater_free(struct inflater *i);

@@ -322,8 +322,10 @@ int diff_write(int dir, enum diff_form form, struct before *before, const struct
 		r = walk_all(&d);
 	if (r < 0 && !out->err)
 		break_off(&d);
-	if (before)
+	if (before) {
 		stats->read += before->read;
+		stats->hashed += before->hashed;
+	}
 	while (d.depth)
 		end_directory(&d);
 	free(d.level);

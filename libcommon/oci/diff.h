@@ -90,7 +90,12 @@ bool xattrs_equal(const struct xattrs *a, const struct xattrs *b);
 /* Overlayfs's own mark: its value into out, its length, or 0 where it has none. */
 ssize_t overlay_mark(int dirfd, const char *name, const char *mark, char *out, size_t n);
 
+/* One by one, then sorted. What does not belong into a layer is left out. */
+void xattrs_add(struct xattrs *x, struct span name, struct span value);
+void xattrs_done(struct xattrs *x);
+
 /* ---- before ---- */
+enum { TIME_UNKNOWN = -1 }; /* nanoseconds of a time that nobody has said */
 struct before_ops {
 	int (*enter)(struct before *b, const char *name); /* as tree_enter; -errno, E_ */
 	void (*leave)(struct before *b);
@@ -108,7 +113,7 @@ struct before_ops {
 struct before {
 	const struct before_ops *ops;
 	struct err *e;
-	uint64_t read; /* bytes of contents that were looked at */
+	uint64_t read, hashed; /* bytes of contents that were looked at */
 };
 
 /* ---- hard links: the names of one inode ---- */

@@ -12,7 +12,7 @@ static bool same_metadata(const struct diff_options *o, const struct stat *a, co
 		return false;
 	if ((!o->has_uid && a->st_uid != b->st_uid) || (!o->has_gid && a->st_gid != b->st_gid))
 		return false;
-	if (!o->has_mtime && a->st_mtim.tv_sec != b->st_mtim.tv_sec)
+	if (!o->has_mtime && b->st_mtim.tv_nsec != TIME_UNKNOWN && a->st_mtim.tv_sec != b->st_mtim.tv_sec)
 		return false;
 	if ((S_ISCHR(a->st_mode) || S_ISBLK(a->st_mode)) && a->st_rdev != b->st_rdev)
 		return false;

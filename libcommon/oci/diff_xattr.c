@@ -118,6 +118,27 @@ static int by_name(const void *a, const void *b)
 	return span_cmp(((const struct tar_xattr *)a)->name, ((const struct tar_xattr *)b)->name);
 }
 
+/* The value is at the end of the arena, which still grows: places in it until all are there. */
+static void note(struct xattrs *x, size_t value, const char *name)
+{
+	if (x->n == x->cap) {
+		x->cap = x->cap ? 2 * x->cap : 4;
+		x->v = xrealloc(x->v, x->cap * sizeof(*x->v));
+	}
+	x->v[x->n++] = (struct tar_xattr){ { NULL, x->arena.n }, { NULL, value } };
+	buf_add(&x->arena, name, strlen(name) + 1);
+}
+
+void xattrs_add(struct xattrs *x, struct span name, struct span value)
+{
+	_cleanup_(freep) char *text = span_dup(name);
+
+	if (!wanted(name))
+		return;
+	buf_add_span(&x->arena, value);
+	note(x, value.n, text);
+}
+
 static int add(int dirfd, const char *file, const char *path, const char *name, struct xattrs *x, struct err *e)
 {
 	size_t at = x->arena.n, n;
@@ -138,19 +159,12 @@ static int add(int dirfd, const char *file, const char *path, const char *name, 
 		if (bad)
 			return bad;
 	}
-	if (x->n == x->cap) {
-		x->cap = x->cap ? 2 * x->cap : 4;
-		x->v = xrealloc(x->v, x->cap * sizeof(*x->v));
-	}
-	/* Positions in the arena, which still grows: made pointers at the end. */
 	x->arena.n += n;
-	x->v[x->n] = (struct tar_xattr){ { NULL, x->arena.n }, { NULL, n } };
-	buf_add(&x->arena, name, strlen(name) + 1);
-	x->n++;
+	note(x, n, name);
 	return 0;
 }
 
-static void point(struct xattrs *x)
+void xattrs_done(struct xattrs *x)
 {
 	for (size_t i = 0; i < x->n; i++) {
 		size_t name = x->v[i].name.n, value = x->v[i].value.n;
@@ -183,7 +197,7 @@ int xattrs_read(int dirfd, const char *name, const char *path, struct xattrs *x,
 		if (r < 0)
 			return r;
 	}
-	point(x);
+	xattrs_done(x);
 	return 0;
 }
 
