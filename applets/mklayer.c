@@ -335,7 +335,7 @@ int mklayer_main(int argc, char **argv)
 	if (fd < 0)
 		die_err(quoted_str(dir), fd, NULL);
 	struct before *before = lower ? open_lower(&e) : NULL;
-	cli_jail(digests.dir);
+	cli_jail(&digests.dir, digests.dir >= 0);
 	if (lower_image)
 		before = open_lower_image(&e);
 	struct sink *made = sink_hash(sink_from_fd(STDOUT_FILENO, false), HASH_SHA256);
