@@ -119,6 +119,8 @@ bool cli_registry_option(struct registry_cli *c, int opt); /* false: it is none 
 void cli_registry_check(struct registry_cli *c);           /* once all options are read; opens the digestfile */
 /* Opens the credentials; those of --creds-fd are for domain. */
 void cli_registry_credentials(struct registry_cli *c, const char *domain);
+/* REGISTRY[/PATH], as login takes it: the key of its credentials, and a reference without a repository. Dies with 64. */
+const char *cli_registry_key(const char *arg, struct reference *ref);
 void cli_meter_name(struct meter *m, const struct descriptor *d);
 
 void cli_stats(const struct blob_stats *s); /* --stats: one line of JSON on stderr */

@@ -25,6 +25,7 @@ struct credentials_options {
 	int creds_fd;         /* holds USER:PASSWORD; -1: none */
 	const char *creds_domain; /* the registry that those are for: nobody else gets them */
 	const char *authfile; /* or NULL */
+	struct span pair;     /* USER:PASSWORD in place of creds_fd */
 };
 struct credentials;
 int credentials_open(const struct credentials_options *o, struct credentials **out, struct err *e);
@@ -35,6 +36,14 @@ bool credentials_have_helpers(const struct credentials *c);
  * or an error: a file that does not parse, a helper that fails (never falling through to another registry's entry: T64). The most
  * specific path wins (T65). Safe from several threads. */
 int credentials_find(struct credentials *c, const char *domain, const char *repository, struct credential *out, struct err *e);
+
+/* Where login writes: $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json, $XDG_RUNTIME_DIR/containers/auth.json or
+ * /run/containers/UID/auth.json, as podman does. malloc'd. */
+char *credentials_default_file(void);
+/* The entry for key ("reg.example:5000", "reg.example/team") of a file is set to USER:PASSWORD, or goes (pair.p NULL; key NULL: all go). Written anew
+ * under a lock, 0600, all that is not understood kept; directories are made. Where the file names a helper for it, that one keeps it, and *helper
+ * is its program (malloc'd). The number of entries set or removed, or an error. */
+int credentials_edit(const char *path, const char *key, struct span pair, char **helper, struct err *e);
 
 /* ---- mirrors ----------------------------------------------------------------------------------------------------------------------------------------
  * A small file, one rule a line:  PREFIX MIRROR[/PATH]… [only]   ("#" comments). PREFIX is a registry or registry/path; the mirrors are
@@ -77,6 +86,9 @@ struct registry_stats {
 	_Atomic uint64_t sent; /* bytes of requests' bodies */
 };
 const struct registry_stats *registry_stats(const struct registry *r);
+
+/* Whether the registry takes our credentials: 1; 0: it asked for none; or an error. For a reference without a repository. */
+int registry_check_login(struct registry *r, struct err *e);
 
 /* ---- selection: the documents and blobs that a reference stands for -------------------------------------------------------------- */
 struct selection_options {

@@ -78,3 +78,28 @@ void cli_meter_name(struct meter *m, const struct descriptor *d)
 	snprintf(m->name, sizeof(m->name), "%.*s", 19, digest_text(&d->digest, text));
 	m->total = d->size;
 }
+
+const char *cli_registry_key(const char *arg, struct reference *ref)
+{
+	struct span s = span_str(arg);
+	struct err e = { 0 };
+
+	if (span_starts(s, "https://"))
+		s = span_tail(s, 8);
+	else if (span_starts(s, "http://"))
+		s = span_tail(s, 7);
+	while (span_ends(s, "/"))
+		s.n--;
+	char *key = span_dup(s);
+	size_t slash = span_find(s, '/');
+	_cleanup_(freep) char *probe = xasprintf("%s%s", key, slash < s.n ? "" : "/x");
+	int r = reference_parse(probe, ref, &e);
+	/* what has no dot and no port would stand for a path of docker.io */
+	bool hub = !r && !strcmp(ref->domain, "docker.io") && strncmp(key, "docker.io", 9) &&
+		   strncmp(key, "index.docker.io", 15);
+	if (r < 0 || hub || ref->has_digest || (slash < s.n && span_find(span_tail(s, slash), ':') < s.n - slash))
+		die(64, "%s is not REGISTRY[/PATH]", quoted_str(arg));
+	free(ref->repository);
+	ref->repository = xstrdup("");
+	return key;
+}

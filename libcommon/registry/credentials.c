@@ -168,14 +168,23 @@ static void add_usual_places(struct credentials *c)
 static int read_pair(struct credentials *c, const struct credentials_options *o, struct err *e)
 {
 	_cleanup_(credential_release) struct credential check = { 0 };
-	int r = read_secret(o->creds_fd, CREDS_FD_MAX, &c->pair);
+	int r = 0;
+
+	if (o->pair.p) {
+		buf_reserve(&c->pair, o->pair.n);
+		buf_add_span(&c->pair, o->pair);
+	} else {
+		r = read_secret(o->creds_fd, CREDS_FD_MAX, &c->pair);
+	}
 
 	if (r < 0)
 		return err_set(e, r, "credentials from descriptor %d: %s", o->creds_fd,
 			       err_word(r));
 	while (c->pair.n && (c->pair.p[c->pair.n - 1] == '\n' || c->pair.p[c->pair.n - 1] == '\r'))
 		c->pair.n--;
-	if (credential_from_pair(buf_span(&c->pair), &check))
+	if (credential_from_pair(buf_span(&c->pair), &check) && o->pair.p)
+		return err_set(e, E_USAGE, "a user name or password that no request can carry");
+	if (!check.username)
 		return err_set(e, E_USAGE,
 			       "credentials from descriptor %d are not of the form USER:PASSWORD",
 			       o->creds_fd);
@@ -188,7 +197,7 @@ int credentials_open(const struct credentials_options *o, struct credentials **o
 	_cleanup_(credentials_closep) struct credentials *c = xcalloc(1, sizeof(*c));
 	const char *file = getenv("REGISTRY_AUTH_FILE"), *text = getenv("DOCKER_AUTH_CONFIG");
 
-	if (o->creds_fd >= 0) {
+	if (o->creds_fd >= 0 || o->pair.p) {
 		int r = read_pair(c, o, e);
 
 		if (r < 0)

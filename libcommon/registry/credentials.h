@@ -26,6 +26,13 @@ int credentials_file_find(const char *name, struct span text, const char *domain
  * path. */
 size_t credentials_key_covers(struct span key, const char *domain, const char *repository);
 
+/* Whether two keys are for the same. */
+bool credentials_same_key(struct span a, struct span b);
+/* The helper that a file's document names for key, or NULL; *everything: it is the credsStore. */
+const char *credentials_helper_of(const struct json *doc, const char *key, bool *everything);
+/* docker-credential-NAME store (with a pair) or erase, for key. */
+int credential_helper_put(const char *name, const char *key, struct span pair, struct err *e);
+
 /* Whether it names helpers; true where it does not parse. */
 bool credentials_file_has_helpers(struct span text);
 

@@ -242,26 +242,27 @@ static int helper_answer(struct span answer, struct credential *out)
 	return 0;
 }
 
-int credential_helper_get(const char *name, const char *server, struct credential *out,
-			  struct err *e)
+/* Runs docker-credential-NAME VERB with input. 1; 0 where it has nothing for server; or an error, worded by
+ * what it says. */
+static int helper_run(const char *name, const char *verb, const char *server, struct span input,
+		      struct buf *answer, struct err *e)
 {
 	if (!helper_name_valid(name))
 		return err_set(e, E_FORMAT, "\"%s\" is no name of a credential helper",
 			       quoted_str(name));
 
 	_cleanup_(freep) char *program = xasprintf("docker-credential-%s", name);
-	const char *const argv[] = { program, "get", NULL };
+	const char *const argv[] = { program, verb, NULL };
 	struct spawn sp = {
 		.argv = argv,
-		.input = span_str(server),
+		.input = input,
 		.output_max = HELPER_OUTPUT_MAX,
 		.timeout_ms = HELPER_TIMEOUT_MS,
 	};
-	_cleanup_(buf_wipe) struct buf answer = BUF_INIT;
 	int status = 0;
 
-	buf_reserve(&answer, 16 << 10);
-	int r = spawn_run(&sp, &answer, &status);
+	buf_reserve(answer, 16 << 10);
+	int r = spawn_run(&sp, answer, &status);
 	if (r == -ENOENT)
 		return err_set(e, E_AUTH,
 			       "%s, which holds the credentials for %s, is not installed", program,
@@ -271,18 +272,30 @@ int credential_helper_get(const char *name, const char *server, struct credentia
 			       HELPER_TIMEOUT_MS / 1000);
 	if (r < 0)
 		return err_set(e, r, "%s: %s", program, err_word(r));
-	if (status && contains_nocase(buf_span(&answer), "credentials not found"))
+	if (status && contains_nocase(buf_span(answer), "credentials not found"))
 		return 0;
 	/* the answer of a helper that fails is its message, as the protocol has it */
 	if (status && WIFEXITED(status))
 		return err_set(e, E_AUTH, "%s failed for %s: %s", program, quoted_str(server),
-			       answer.n ? quoted(span_trim(span_of(answer.p, MIN(answer.n, 300u))))
+			       answer->n ? quoted(span_trim(span_of(answer->p, MIN(answer->n, 300u))))
 					: "it does not say why");
 	if (status)
 		return err_set(e, E_AUTH, "%s was killed by signal %d", program, WTERMSIG(status));
+	return 1;
+}
+
+int credential_helper_get(const char *name, const char *server, struct credential *out,
+			  struct err *e)
+{
+	_cleanup_(buf_wipe) struct buf answer = BUF_INIT;
+	int r = helper_run(name, "get", server, span_str(server), &answer, e);
+
+	if (r <= 0)
+		return r;
 	if (helper_answer(buf_span(&answer), out)) {
 		credential_release(out);
-		return err_set(e, E_AUTH, "%s gave an answer that is no credential", program);
+		return err_set(e, E_AUTH,
+			       "docker-credential-%s gave an answer that is no credential", name);
 	}
 	return 1;
 }
@@ -351,6 +364,56 @@ static int ask_helper(const char *name, const char *helper, const char *member, 
 	if (r)
 		out->source = xasprintf("docker-credential-%s for \"%s\" (%s of %s)", helper,
 					quoted_str(server), member, quoted_str(name));
+	return r;
+}
+
+bool credentials_same_key(struct span a, struct span b)
+{
+	struct span host[2], path[2];
+
+	key_split(a, &host[0], &path[0]);
+	key_split(b, &host[1], &path[1]);
+	if (!span_eq(path[0], path[1]))
+		return false;
+	_cleanup_(freep) char *name = span_dup(host[1]);
+	return span_is_nocase(host[0], name) || (is_docker_hub(host[0]) && is_docker_hub(host[1]));
+}
+
+const char *credentials_helper_of(const struct json *doc, const char *key, bool *everything)
+{
+	const struct json *helpers = json_get(doc, "credHelpers"), *value;
+	struct span name;
+
+	*everything = false;
+	if (json_is_object(helpers))
+		for (void *it = NULL; json_next(helpers, &it, &name, &value);)
+			if (credentials_same_key(name, span_str(key)) && names_helper(value))
+				return json_cstr(value);
+	*everything = has_text(doc, "credsStore");
+	return *everything ? json_cstr(json_get(doc, "credsStore")) : NULL;
+}
+
+int credential_helper_put(const char *name, const char *key, struct span pair, struct err *e)
+{
+	_cleanup_(freep) char *server = helper_server(span_str(key), key);
+	_cleanup_(buf_wipe) struct buf answer = BUF_INIT;
+	struct json_out o = { 0 };
+	size_t colon = span_find(pair, ':');
+
+	if (pair.p) {
+		buf_reserve(&o.b, 6 * pair.n + strlen(server) + 100);
+		json_begin(&o, '{');
+		json_key(&o, "ServerURL");
+		json_put_str(&o, span_str(server));
+		json_key(&o, "Username");
+		json_put_str(&o, span_of(pair.p, colon));
+		json_key(&o, "Secret");
+		json_put_str(&o, span_tail(pair, colon + 1));
+		json_end(&o, '}');
+	}
+	int r = helper_run(name, pair.p ? "store" : "erase", server,
+			   pair.p ? buf_span(&o.b) : span_str(server), &answer, e);
+	buf_wipe(&o.b);
 	return r;
 }
 

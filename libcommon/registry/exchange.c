@@ -232,6 +232,7 @@ int exchange_open(struct network *n, const struct http_request *q, const struct 
 		      (unsigned long long)(clock_ms() - begin),
 		      x->c->reused ? ", kept connection" : "");
 	url_copy(&x->url, u);
+	x->authorized = q->authorization != NULL;
 	x->body.ops = &body_ops;
 	*out = x;
 	return 0;

@@ -238,6 +238,7 @@ struct exchange {
 	struct url url;
 	size_t used; /* of the connection's window: framing and body that the body's window shows */
 	bool bare;   /* a 401, and there are no credentials for this origin */
+	bool authorized; /* the request carried credentials, or a token */
 	bool over;   /* the body has been read to its end */
 	struct err err; /* the words of body.err */
 };

@@ -1,0 +1,198 @@
+/*
+ * login - check a password with a registry, and keep it
+ *
+ * config:
+ *   default y
+ *   select REGISTRY
+ *
+ * usage: login [OPTION]... REGISTRY[/PATH]
+ *
+ * Asks REGISTRY whether it takes the user name and password, and writes them where pull and push
+ * look for them (as podman, skopeo and buildah do, too). With a PATH they are for the repositories
+ * below it. What is not given is asked for on the terminal.
+ *
+ * The file is --authfile, else $REGISTRY_AUTH_FILE, else $DOCKER_CONFIG/config.json, else
+ * $XDG_RUNTIME_DIR/containers/auth.json (without that variable /run/containers/UID/auth.json), as
+ * podman has it. It is readable by its owner alone, and what else is in it stays. Where it names a
+ * credential helper (credHelpers, credsStore), that one is given the password instead.
+ *
+ * options:
+ *   -u, --username NAME         the user name
+ *   --password-stdin            read the password from standard input
+ *   -p, --password PASSWORD     the password; others on this machine can see it
+ *
+ * registry:
+ *   --authfile FILE             write this file
+ *   --creds-fd N                read USER:PASSWORD from descriptor N
+ *   --auth-trace                tell which credential goes where, without the secret
+ *   --cacert FILE               trust the CAs in this PEM file instead of the system's
+ *   --cert-dir DIR              trust the *.crt files in DIR, too
+ *   --tls-verify=false          do not check certificates
+ *   --plain-http                speak HTTP without TLS, also to hosts that are not this one
+ *
+ * limits:
+ *   --retries N                 further tries of a request that failed (default: 5)
+ *   --deadline TIME             give up after this time (default: none)
+ *
+ * exit status:
+ *   0    the registry takes them, and they are kept
+ *   64   usage
+ *   69   the registry cannot be reached
+ *   77   it does not take them
+ *
+ * examples:
+ *   login -u me --password-stdin reg.example <secret
+ *   login --creds-fd 3 reg.example/team 3<pair
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "libcommon/cli.h"
+#include "libcommon/registry.h"
+
+enum { OPT_STDIN = CLI_OPT, PAIR_MAX = 64 << 10 };
+
+static const struct option long_options[] = {
+	{ "username", required_argument, NULL, 'u' },
+	{ "password", required_argument, NULL, 'p' },
+	{ "password-stdin", no_argument, NULL, OPT_STDIN },
+	CLI_REGISTRY_OPTIONS,
+	CLI_COMMON_OPTIONS,
+};
+
+/* Reads to the end (or, from a terminal, one line), without the line's end. */
+static void read_line(int fd, bool line, struct buf *out)
+{
+	size_t begin = out->n;
+	char c;
+
+	/* so that it never moves and leaves a copy behind */
+	buf_reserve(out, PAIR_MAX);
+	while (out->n - begin < PAIR_MAX - 1) {
+		ssize_t n = read(fd, &c, 1);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || (line && c == '\n'))
+			break;
+		buf_addc(out, c);
+	}
+	while (out->n > begin && (out->p[out->n - 1] == '\n' || out->p[out->n - 1] == '\r'))
+		out->n--;
+}
+
+static void ask(const char *what, bool hidden, struct buf *out)
+{
+	_cleanup_(fd_closep) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	struct termios was, now;
+
+	if (tty < 0)
+		die(64, "no %s, and no terminal to ask on (try --help)", what);
+	hidden = hidden && tcgetattr(tty, &was) == 0;
+	dprintf(tty, "%s: ", what);
+	if (hidden) {
+		now = was;
+		now.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(tty, TCSAFLUSH, &now);
+	}
+	read_line(tty, true, out);
+	if (hidden) {
+		tcsetattr(tty, TCSAFLUSH, &was);
+		dprintf(tty, "\n");
+	}
+}
+
+/* The pair of --creds-fd, or put together of what was given and what is asked for. */
+static void read_pair(const struct registry_cli *cli, const char *user, const char *password,
+		      bool from_stdin, struct buf *pair)
+{
+	buf_reserve(pair, 2 * PAIR_MAX);
+	if (cli->creds.creds_fd >= 0) {
+		read_line(cli->creds.creds_fd, false, pair);
+		if (span_find(buf_span(pair), ':') == pair->n)
+			die(64, "--creds-fd: descriptor %d does not give USER:PASSWORD",
+			    cli->creds.creds_fd);
+		return;
+	}
+	if (user)
+		buf_adds(pair, user);
+	else
+		ask("user name", false, pair);
+	if (!pair->n || span_find(buf_span(pair), ':') < pair->n)
+		die(64, "a user name that is empty or has a colon in it");
+	buf_addc(pair, ':');
+	if (password)
+		buf_adds(pair, password);
+	else if (from_stdin)
+		read_line(STDIN_FILENO, false, pair);
+	else
+		ask("password", true, pair);
+}
+
+static void check(struct registry_cli *cli, const struct reference *ref, const char *name)
+{
+	struct registry *r = NULL;
+	struct err e = { 0 };
+
+	cli_registry_credentials(cli, ref->domain);
+	int code = registry_open(ref, &cli->registry, &r, &e);
+	if (!code)
+		code = registry_check_login(r, &e);
+	if (code < 0)
+		die_err(name, code, &e);
+	if (!code)
+		warn("%s asks for no password: it was not checked", name);
+	registry_close(r);
+	credentials_close(cli->registry.credentials);
+}
+
+int login_main(int argc, char **argv)
+{
+	const char *user = NULL, *password = NULL, *key;
+	bool from_stdin = false;
+	struct registry_cli cli;
+	struct reference ref;
+	struct buf pair = BUF_INIT;
+	struct err e = { 0 };
+	_cleanup_(freep) char *helper = NULL;
+	int opt;
+
+	cli_registry_init(&cli);
+	while ((opt = cli_getopt(argc, argv, "u:p:", long_options)) != -1) {
+		if (opt == 'u')
+			user = optarg;
+		else if (opt == 'p')
+			password = optarg;
+		else if (opt == OPT_STDIN)
+			from_stdin = true;
+		else
+			cli_registry_option(&cli, opt);
+	}
+	if (argc - optind != 1)
+		die(64, "one registry, please (try --help)");
+	if ((password != NULL) + from_stdin + (cli.creds.creds_fd >= 0) > 1)
+		die(64, "one of --password, --password-stdin and --creds-fd");
+	if (password)
+		warn("others on this machine can see a password that stands on the command line: "
+		     "use --password-stdin");
+	cli_registry_check(&cli);
+	key = cli_registry_key(argv[optind], &ref);
+
+	_cleanup_(freep) char *file = cli.creds.authfile ? xstrdup(cli.creds.authfile)
+							 : credentials_default_file();
+	read_pair(&cli, user, password, from_stdin, &pair);
+	cli.creds = (struct credentials_options){ .creds_fd = -1, .pair = buf_span(&pair) };
+	check(&cli, &ref, key);
+	int r = credentials_edit(file, key, buf_span(&pair), &helper, &e);
+	explicit_bzero(pair.p, pair.n);
+	if (r < 0)
+		die_err(NULL, r, &e);
+	if (helper)
+		say("%s: kept by %s", key, helper);
+	else
+		say("%s: kept in %s", key, quoted_str(file));
+	return 0;
+}
