@@ -164,10 +164,9 @@ static void take(struct pipe_buf *b, int fd)
 	}
 }
 
-static void give(struct pipe_buf *b, int fd)
+static void give(struct pipe_buf *b, int fd, size_t most)
 {
-	/* A pipe that poll(2) calls writable takes a page; more would block, and our signals with it. */
-	ssize_t n = write(fd, b->data + b->pos, MIN(b->n, (size_t)ROOM));
+	ssize_t n = write(fd, b->data + b->pos, MIN(b->n, most));
 
 	if (n > 0) {
 		b->pos += (size_t)n;
@@ -178,8 +177,34 @@ static void give(struct pipe_buf *b, int fd)
 	}
 }
 
+/* Standard output. A write that blocks would block our signals, too, and the descriptor is shared with
+ * whoever started us, so O_NONBLOCK is not ours to set: it is opened anew. Where that fails, what
+ * poll(2) promises is written: a page to a pipe, to a terminal not even two bytes. */
+struct outlet {
+	int fd;
+	size_t most;
+	bool ours;
+};
+
+static struct outlet outlet_open(void)
+{
+	struct outlet out = { .fd = STDOUT_FILENO, .most = ROOM };
+	bool tty = isatty(STDOUT_FILENO);
+	struct stat st;
+	int fd;
+
+	if (!tty && (fstat(STDOUT_FILENO, &st) || !S_ISFIFO(st.st_mode)))
+		return out;
+	fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0)
+		return (struct outlet){ .fd = fd, .most = CHUNK, .ours = true };
+	out.most = tty ? 1 : ROOM;
+	return out;
+}
+
 struct relay {
 	const struct outside *o;
+	struct outlet to;
 	struct pipe_buf in, out;
 	struct termios saved;
 	bool raw;
@@ -243,7 +268,7 @@ static void relay_turn(struct relay *r, int sfd, int timeout)
 		{ .fd = r->out.eof && !in_full ? -1 : r->o->master,
 		  .events = (short)((in_full ? POLLOUT : 0) |
 				    (out_full || r->out.eof ? 0 : POLLIN)) },
-		{ .fd = out_full ? STDOUT_FILENO : -1, .events = POLLOUT },
+		{ .fd = out_full ? r->to.fd : -1, .events = POLLOUT },
 	};
 
 	if (poll(p, ARRAY_LEN(p), wait) <= 0)
@@ -253,11 +278,11 @@ static void relay_turn(struct relay *r, int sfd, int timeout)
 	if (p[1].revents)
 		take(&r->in, STDIN_FILENO);
 	if (p[2].revents & POLLOUT)
-		give(&r->in, r->o->master);
+		give(&r->in, r->o->master, ROOM);
 	if (p[2].revents & (POLLIN | POLLHUP | POLLERR) && !out_full)
 		take(&r->out, r->o->master);
 	if (p[3].revents)
-		give(&r->out, STDOUT_FILENO);
+		give(&r->out, r->to.fd, r->to.most);
 }
 
 /* What the program wrote last is still in the pty. Who told us to end does not wait for a reader that
@@ -271,7 +296,7 @@ static void drain(struct relay *r, int sfd)
 		while (r->out.n) {
 			struct pollfd p[] = {
 				{ .fd = sfd, .events = POLLIN },
-				{ .fd = STDOUT_FILENO, .events = POLLOUT },
+				{ .fd = r->to.fd, .events = POLLOUT },
 			};
 
 			if (poll(p, ARRAY_LEN(p), r->told ? DRAIN_MS : -1) <= 0)
@@ -280,7 +305,7 @@ static void drain(struct relay *r, int sfd)
 			while (p[0].revents && read(sfd, &si, sizeof(si)) == (ssize_t)sizeof(si))
 				r->told |= is_end((int)si.ssi_signo);
 			if (p[1].revents)
-				give(&r->out, STDOUT_FILENO);
+				give(&r->out, r->to.fd, r->to.most);
 		}
 		take(&r->out, r->o->master);
 		if (!r->out.n)
@@ -297,6 +322,7 @@ int pty_relay(const struct outside *o)
 
 	r->o = o;
 	r->guard = -1;
+	r->to = outlet_open();
 	fcntl(o->master, F_SETFL, O_NONBLOCK);
 	if (!tcgetattr(STDIN_FILENO, &r->saved)) {
 		r->raw = true;
@@ -313,6 +339,8 @@ int pty_relay(const struct outside *o)
 			fd_write_all(r->guard, "", 1);
 		fd_close(r->guard);
 	}
+	if (r->to.ours)
+		close(r->to.fd);
 	freep(&r);
 	return outside_status(&t, status);
 }
