@@ -33,4 +33,12 @@ if "$OCIBOX" --list | grep -qx unpack; then
 	ok "gives the same tree" diff -r --no-dereference "$T/ours" "$T/theirs"
 fi
 
+if "$OCIBOX" --list | grep -qx mklayer; then
+	for f in gzip zstd none; do
+		a=$("$OCIBOX" mklayer --owner 0 --group 0 --compression-format $f "$top/libcommon" | sha256sum)
+		run sh -c '"$@" | sha256sum' sh $qemu "$o/ocibox" mklayer --owner 0 --group 0 --compression-format $f "$top/libcommon"
+		is "$out" "$a" "mklayer makes the same bytes: $f"
+	done
+fi
+
 done_testing

@@ -33,7 +33,15 @@ struct sink *sink_compress(struct sink *below, const struct compression_choice *
 
 bool is_zeros(struct span s)
 {
-	return s.n && !s.p[0] && !memcmp(s.p, s.p + 1, s.n - 1);
+	uint64_t any = 0, w[8];
+
+	for (; s.n >= sizeof(w) && !any; s = span_tail(s, sizeof(w))) {
+		memcpy(w, s.p, sizeof(w));
+		any = w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7];
+	}
+	while (s.n && !any)
+		any = s.p[--s.n];
+	return !any;
 }
 
 size_t zeros_copy(const struct zeros_made *z, unsigned char *out)
