@@ -138,7 +138,26 @@ for kind in plain tls token; do
 	rc_is 66 "$kind: an empty pipe"
 	like "$err" "standard input is empty" "$kind: says so"
 
-	if [ $kind != plain ]; then
+	if [ $kind = plain ]; then
+		# killed at any moment: nothing, or all of it
+		wrong=0
+		for ms in 3 8 15 25 40 60 90 130; do
+			push -q "$T/big:latest" "$addr/x/kill$ms:1" >/dev/null 2>&1 &
+			p=$!
+			sleep "0.$(printf %03d "$ms")"
+			kill -9 $p 2>/dev/null
+			wait $p 2>/dev/null
+			if pull -q -o "$T/kill$ms:x" "$addr/x/kill$ms:1" 2>/dev/null; then continue; fi
+			[ "$(jq '.manifests|length' "$T/kill$ms/index.json" 2>/dev/null || echo 0)" = 0 ] || wrong=$((wrong + 1))
+			push -q "$T/big:latest" "$addr/x/kill$ms:1" >/dev/null || wrong=$((wrong + 1))
+		done
+		is $wrong 0 "kill -9 at eight moments leaves nothing half visible, and the next push succeeds"
+		run push --progress json "$tiny:latest" "$addr/x/progress:1"
+		is "$(grep '^{' "$T/err" | jq -c . | tail -n 1 | jq -r 'type')" object "--progress json"
+		user_name sub >/dev/null 2>&1
+		run as_user sh -c 'cat "$1" | push -q - "$2"' - "$T/tiny.tar" "$addr/x/user:1"
+		is "$rc $out" "0 $man" "an ordinary user, from a pipe"
+	else
 		run push --cacert "$_rd/ca.crt" "$tiny:latest" "$addr/x/anon:1"
 		rc_is 77 "$kind: without a password"
 		printf '{"auths":{"%s":{"auth":"%s"}}}' "$addr" "$(printf u:Mistaken | base64)" >"$T/wrong.json"
