@@ -30,8 +30,8 @@
  * options:
  *   -b, --base IMAGE            the image to begin with
  *   --layer FILE                put this layer on top; may be given again for the next one
- *   --layer-digestfile FILE     what mklayer said of the last --layer (--digestfile): it is not read
- *                               before it is copied, and checked then
+ *   --layer-digestfile FILE     what mklayer said of the last --layer (--digestfile), which is checked:
+ *                               a file while it is copied, instead of being read before
  *   --platform OS/ARCH[/VARIANT]
  *                               choose this platform of IMAGE; from nothing: the platform of the
  *                               image (default: that of this machine)
@@ -117,7 +117,6 @@
 #include <unistd.h>
 
 #include "libcommon/cli.h"
-#include "libcommon/runtime.h"
 
 enum {
 	OPT_SET = CLI_OPT, /* + enum config_member */
@@ -473,26 +472,42 @@ static struct layer_file read_said(const char *path)
 	return l;
 }
 
+static int open_layer(const char *path, const char *digests, struct layer_file *out, struct err *e)
+{
+	int fd = !strcmp(path, "-") ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+				    : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct layer_file tells;
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (isatty(fd))
+		die(64, "refusing to read a layer from a terminal");
+	if (!*digests)
+		return layer_file_open(fd, NULL, &limits, out, &stats, e);
+	if (S_ISREG(st.st_mode)) {
+		tells = read_said(digests);
+		return layer_file_open(fd, &tells, &limits, out, &stats, e);
+	}
+	/* who writes the pipe knows only at its end */
+	r = layer_file_open(fd, NULL, &limits, out, &stats, e);
+	if (r < 0)
+		return r;
+	tells = read_said(digests);
+	return layer_file_compare(out, &tells, e);
+}
+
 static void open_layers(void)
 {
-	struct layer_file *all = xcalloc(layers.n + 1, sizeof(*all)), tells;
+	struct layer_file *all = xcalloc(layers.n + 1, sizeof(*all));
 
 	for (size_t i = 0; i < layers.n; i++) {
-		const char *path = layers.v[i], *file = said.v[i];
-		bool in = !strcmp(path, "-");
 		struct err e = { 0 };
-		int fd = in ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-			    : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		int r = open_layer(layers.v[i], said.v[i], &all[i], &e);
 
-		if (fd < 0)
-			die_err(path, -errno, NULL);
-		if (isatty(fd))
-			die(64, "refusing to read a layer from a terminal");
-		if (*file)
-			tells = read_said(file);
-		int r = layer_file_open(fd, *file ? &tells : NULL, &limits, &all[i], &stats, &e);
 		if (r < 0)
-			die_err(called(path), r, &e);
+			die_err(called(layers.v[i]), r, &e);
 	}
 	how.layers = all;
 	how.layers_n = layers.n;
@@ -580,23 +595,13 @@ static void write_layout(const struct composition *c)
 /* Writes only where something is to be written. */
 static void close_door(void)
 {
-	int dirs[3];
-	struct jail_options j = { .write_below = dirs };
-	int fd = spool_dir();
+	int layout = layout_path ? dir_open(AT_FDCWD, layout_path) : -1;
 
-	if (fd >= 0)
-		dirs[j.write_below_n++] = fd;
-	if (digestfile.dir >= 0)
-		dirs[j.write_below_n++] = digestfile.dir;
-	fd = layout_path ? dir_open(AT_FDCWD, layout_path) : -1;
 	/* a layout that is yet to be made needs the directory that it will be in */
-	if (layout_path && fd < 0)
-		fd = cli_open_parent(layout_path);
-	if (fd >= 0)
-		dirs[j.write_below_n++] = fd;
-	int r = jail(&j);
-	if (r < 0)
-		die_err("the jail", r, NULL);
+	if (layout_path && layout < 0)
+		layout = cli_open_parent(layout_path);
+	cli_jail((int[]){ digestfile.dir, layout }, 2);
+	fd_close(layout);
 }
 
 static void tell(const struct composition *c)

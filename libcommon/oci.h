@@ -260,11 +260,12 @@ struct layer_limits {
 	struct tar_limits tar;
 	uint64_t spool_max;  /* bytes of one layer that comes through a pipe; 0: none */
 };
-/* Takes fd. What comes from a pipe is spooled and measured on the way, a file is measured unless said (NULL: nothing) tells what it is; then what is
- * said is only compared with the file's size. A layer is a whole tar with its end: E_FORMAT, E_TRUNCATED, E_UNSUPPORTED. */
+/* Takes fd. What comes from a pipe is spooled and measured on the way, a regular file is measured unless said (NULL: nothing) tells what it is; then
+ * what is said is only compared with the file's size. A layer is a whole tar with its end: E_FORMAT, E_TRUNCATED, E_UNSUPPORTED. */
 int layer_file_open(int fd, const struct layer_file *said, const struct layer_limits *lim, struct layer_file *out, struct blob_stats *stats,
 		    struct err *e);
 void layer_file_close(struct layer_file *l);
+int layer_file_compare(const struct layer_file *is, const struct layer_file *said, struct err *e); /* E_SIZE, E_DIGEST, E_FORMAT */
 /* What mklayer --digestfile writes. */
 int layer_file_parse(struct span json, struct layer_file *out, struct err *e);
 /* Into a target, checked as it goes: digest, size, and what was only said, too. */

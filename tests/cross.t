@@ -41,4 +41,15 @@ if "$OCIBOX" --list | grep -qx mklayer; then
 	done
 fi
 
+if "$OCIBOX" --list | grep -qx mkmanifest; then
+	mkdir "$T/tree"
+	echo file >"$T/tree/file"
+	tar -C "$T/tree" -cf "$T/layer.tar" .
+	for b in "$OCIBOX" "$qemu $o/ocibox"; do
+		$b mkmanifest -q --layer "$T/layer.tar" --platform linux/amd64 --env A=1 --label b=c --created 7 >"$T/made.tar"
+		$b mkmanifest -q --squash -b "$T/made.tar" | sha256sum
+	done >"$T/sums"
+	is "$(sort -u "$T/sums" | wc -l)" 1 "mkmanifest makes the same image, --squash the same layer"
+fi
+
 done_testing

@@ -163,6 +163,34 @@ is "$bad" "" "pull -o: the layout is valid at every moment"
 is "$second" "" "pull -o: the second run succeeds and leaves no partial"
 rm -rf "$T/l"
 
+# ---- mkmanifest -o: the layout is valid whenever ----
+if [ -e "$T/bin/mkmanifest" ]; then
+	mkdir "$T/more"
+	head -c 30000000 /dev/urandom >"$T/more/file"
+	tar -C "$T/more" -cf "$T/more.tar" .
+	add() { mkmanifest -q -b "$img" --layer - -o "$T/l:x" <"$T/more.tar"; }
+	hit=0 bad='' second='' i=0
+	m=$(moments add)
+	rm -rf "$T/l"
+	for ms in $m; do
+		killed $ms sh -c 'exec mkmanifest -q -b "$1" --layer - -o "$2:x" <"$3"' sh "$img" "$T/l" "$T/more.tar" && hit=$((hit + 1))
+		out=$(check "$T/l" 2>&1) || bad="$bad $ms: $out"
+		i=$((i + 1))
+		if [ $((i % 2)) = 0 ]; then
+			add 2>"$T/err" || second="$second $ms: $(cat "$T/err")"
+			out=$(check "$T/l" 2>&1) || second="$second $ms: $out"
+			[ "$(ls -A "$T/l/blobs/sha256" | grep -vc '^[0-9a-f]\{64\}$')" = 0 ] || second="$second $ms: $(ls -A "$T/l/blobs/sha256")"
+			rm -rf "$T/l"
+		fi
+	done
+	ok "mkmanifest -o: killed at work ($hit times)" test $hit -ge 3
+	is "$bad" "" "mkmanifest -o: the layout is valid at every moment"
+	is "$second" "" "mkmanifest -o: the second run succeeds and leaves no partial"
+	rm -rf "$T/l" "$T/more" "$T/more.tar"
+else
+	skip "no mkmanifest in this binary" 3
+fi
+
 # interrupted: kills a pull in the middle of a blob
 interrupted() {
 	pull -q -o "$T/l:x" "$addr/slower/app" </dev/null 2>/dev/null &

@@ -271,6 +271,17 @@ bad 65 'digest' "T68 no digest at all" --layer l1.tar.gz --layer-digestfile said
 run mkmanifest --layer-digestfile said --layer l1.tar
 rc_is 64 "it follows its layer"
 
+if [ -e "$T/bin/mklayer" ]; then
+	run sh -c 'mklayer --digestfile made --mtime 0 t1 | mkmanifest -q --layer - --layer-digestfile made >made.tar'
+	rc_is 0 "mklayer into a pipe, whose digests come after it"
+	run sh -c 'mklayer --mtime 0 t1 >made.gz; mkmanifest -q --layer made.gz --layer-digestfile made >made2.tar'
+	ok "the same from a file" cmp made.tar made2.tar
+	run mkmanifest --layer made.gz --layer-digestfile made -o lay:made --stats
+	like "$err" "\"hashed\":$(($(wc -c <made.gz) + $(gzip -dc made.gz | wc -c)))," "hashed once as it is and once inflated"
+else
+	skip "no mklayer in this binary" 3
+fi
+
 # ---- wrong bases ----
 cp -r "$tiny" wrong
 chmod -R u+w wrong

@@ -134,7 +134,7 @@ static int compression_of(struct stream *src, enum compression *c, struct err *e
 	return 0;
 }
 
-static int compare(const struct layer_file *is, const struct layer_file *said, struct err *e)
+int layer_file_compare(const struct layer_file *is, const struct layer_file *said, struct err *e)
 {
 	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
 
@@ -184,7 +184,7 @@ static int measure(struct stream *src, struct sink *out, uint64_t max,
 	stats->read += tap->n;
 	stats->hashed += tap->n + s->offset;
 	stats->inflated += c == COMPRESSION_NONE ? 0 : s->offset;
-	r = said ? compare(is, said, e) : 0;
+	r = said ? layer_file_compare(is, said, e) : 0;
 	if (r == 0)
 		r = tap_release(tap);
 	return r < 0 ? err_set(e, r, "%s", err_word(r)) : 0;
@@ -192,8 +192,8 @@ static int measure(struct stream *src, struct sink *out, uint64_t max,
 
 /* ---- opened ---- */
 
-static int spool(struct layer_file *l, const struct layer_file *said,
-		 const struct layer_limits *lim, struct blob_stats *stats, struct err *e)
+static int spool(struct layer_file *l, const struct layer_limits *lim, struct blob_stats *stats,
+		 struct err *e)
 {
 	_cleanup_(fd_closep) int pipe = l->fd;
 	_cleanup_(sink_closep) struct sink *out = NULL;
@@ -206,8 +206,8 @@ static int spool(struct layer_file *l, const struct layer_file *said,
 		return err_set(e, r, "a temporary file: %s", err_word(r));
 	}
 	out = sink_from_fd(l->fd, false);
-	r = measure(stream_from_fd(pipe, false), out, max, said, lim, l, stats, e);
-	if (r == E_SIZE && !said) {
+	r = measure(stream_from_fd(pipe, false), out, max, NULL, lim, l, stats, e);
+	if (r == E_SIZE) {
 		err_clear(e);
 		return err_set(e, E_TOOBIG, "more than %llu bytes through a pipe (--spool-max)",
 			       (unsigned long long)max);
@@ -233,7 +233,7 @@ static int open_regular(struct layer_file *l, uint64_t size, const struct layer_
 			       lim, l, stats, e);
 	}
 	if (l->size != said->size)
-		return compare(l, said, e);
+		return layer_file_compare(l, said, e);
 	l->digest = said->digest;
 	l->diff_id = said->diff_id;
 	l->compression = said->compression;
@@ -254,7 +254,7 @@ int layer_file_open(int fd, const struct layer_file *said, const struct layer_li
 	else if (S_ISREG(st.st_mode))
 		r = open_regular(&l, (uint64_t)st.st_size, said, lim, stats, e);
 	else
-		r = spool(&l, said, lim, stats, e);
+		r = spool(&l, lim, stats, e);
 	if (r < 0)
 		layer_file_close(&l);
 	*out = l;
