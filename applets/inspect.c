@@ -495,10 +495,12 @@ static void put_merged(struct inspect *in)
 	if (r < 0)
 		fail(in, r);
 	while ((r = listing_next(l, &e, &in->e)) > 0) {
+		/* in JSON the number of the inode says it */
+		bool link = !in->json && e->first_name.n;
 		const struct cli_entry c = {
-			.type = e->type,
+			.type = link ? TAR_HARDLINK : e->type,
 			.name = e->path,
-			.link = e->link,
+			.link = link ? e->first_name : e->link,
 			.mode = e->mode,
 			.uid = e->uid,
 			.gid = e->gid,

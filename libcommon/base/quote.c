@@ -50,6 +50,14 @@ void buf_add_quoted(struct buf *b, struct span s, size_t max)
 			buf_adds(b, "...");
 			return;
 		}
+		size_t run = 0, most = MIN(s.n, max - (b->n - start));
+		while (run < most && s.p[run] >= 0x20 && s.p[run] < 0x7f && s.p[run] != '\\')
+			run++;
+		if (run) {
+			buf_add(b, s.p, run);
+			s = span_tail(s, run);
+			continue;
+		}
 		size_t len = utf8_length(s.p, s.n);
 		if (len == 0 || is_control(s.p, len)) {
 			len = MAX(len, (size_t)1);

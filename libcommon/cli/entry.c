@@ -15,62 +15,108 @@ static const char *const words[] = {
 	[TAR_FIFO] = "fifo",
 };
 
-static void put_mode(struct buf *b, const struct cli_entry *e)
+/* Lines are made of digits, not by printf: there may be millions. */
+static char *put_text(char *p, const char *s, size_t n)
 {
-	char text[] = "rwxrwxrwx";
-	bool x[3];
-
-	for (int i = 0; i < 9; i++)
-		if (!(e->mode & (0400 >> i)))
-			text[i] = '-';
-	for (int i = 0; i < 3; i++) {
-		x[i] = text[2 + 3 * i] == 'x';
-		if (e->mode & (04000 >> i))
-			text[2 + 3 * i] = "sst"[i] - (x[i] ? 0 : 32);
-	}
-	buf_addc(b, letters[e->type]);
-	buf_adds(b, text);
+	while (n--)
+		*p++ = *s++;
+	return p;
 }
 
-/* False for a year that nobody can write. */
-static bool put_time(struct buf *b, struct tar_time t, const char *format)
+static char *put_digits(char *p, uint64_t v, int least)
+{
+	char digits[24];
+	int n = 0;
+
+	do
+		digits[n++] = (char)('0' + v % 10);
+	while ((v /= 10) || n < least);
+	while (n)
+		*p++ = digits[--n];
+	return p;
+}
+
+static char *put_mode(char *p, const struct cli_entry *e)
+{
+	*p++ = letters[e->type];
+	for (int i = 0; i < 9; i++) {
+		bool set = e->mode & (0400 >> i),
+		     special = i % 3 == 2 && (e->mode & (04000 >> i / 3));
+
+		*p = set ? "rwx"[i % 3] : '-';
+		if (special)
+			*p = (char)("sst"[i / 3] - (set ? 0 : 32));
+		p++;
+	}
+	return p;
+}
+
+/* NULL for a year of more than four digits. */
+static char *put_time(char *p, struct tar_time t, char between)
 {
 	time_t sec = (time_t)t.sec;
 	struct tm tm;
-	char text[64];
 
-	if (sec != t.sec || !gmtime_r(&sec, &tm) || !strftime(text, sizeof(text), format, &tm))
-		return false;
-	buf_adds(b, text);
-	return true;
+	if (sec != t.sec || !gmtime_r(&sec, &tm) || tm.tm_year < -1900 || tm.tm_year > 8099)
+		return NULL;
+	const int v[] = { tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+			  tm.tm_hour,	     tm.tm_min,	    tm.tm_sec };
+	for (int i = 0; i < 6; i++) {
+		p = put_digits(p, (uint64_t)v[i], i ? 2 : 4);
+		if (i < 5)
+			*p++ = (char[]){ '-', '-', between, ':', ':' }[i];
+	}
+	return p;
 }
 
-static void put_digest(struct buf *b, const unsigned char *sha256)
+static char *put_seconds(char *p, int64_t sec)
 {
-	char text[65] = "-";
+	*p++ = '@';
+	if (sec < 0)
+		*p++ = '-';
+	return put_digits(p, sec < 0 ? -(uint64_t)sec : (uint64_t)sec, 1);
+}
 
-	if (sha256)
-		num_to_hex(sha256, 32, text);
-	buf_addf(b, " %-64s", text);
+/* Owner and size in 19 columns, more where they need it. */
+static char *put_owner_and_size(char *p, const struct cli_entry *e)
+{
+	char size[48], *s = size, *start = p;
+
+	p = put_digits(p, e->uid, 1);
+	*p++ = '/';
+	p = put_digits(p, e->gid, 1);
+	if (e->type == TAR_CHAR || e->type == TAR_BLOCK) {
+		s = put_digits(s, e->dev_major, 1);
+		*s++ = ',';
+		s = put_digits(s, e->dev_minor, 1);
+	} else {
+		s = put_digits(s, e->size, 1);
+	}
+	do
+		*p++ = ' ';
+	while (p - start + (s - size) < 19);
+	return put_text(p, size, (size_t)(s - size));
 }
 
 void cli_entry_line(struct buf *b, const struct cli_entry *e, bool digests)
 {
-	char owner[48], size[32];
+	char line[256], *p = put_mode(line, e), *t;
 
-	put_mode(b, e);
-	snprintf(owner, sizeof(owner), "%llu/%llu", (unsigned long long)e->uid,
-		 (unsigned long long)e->gid);
-	if (e->type == TAR_CHAR || e->type == TAR_BLOCK)
-		snprintf(size, sizeof(size), "%u,%u", e->dev_major, e->dev_minor);
-	else
-		snprintf(size, sizeof(size), "%llu", (unsigned long long)e->size);
-	buf_addf(b, " %s %*s ", owner, (int)MAX(18 - (int)strlen(owner), 1), size);
-	if (!put_time(b, e->mtime, "%Y-%m-%d %H:%M:%S"))
-		buf_addf(b, "@%lld", (long long)e->mtime.sec);
-	if (digests)
-		put_digest(b, e->sha256);
-	buf_addc(b, ' ');
+	*p++ = ' ';
+	p = put_owner_and_size(p, e);
+	*p++ = ' ';
+	t = put_time(p, e->mtime, ' ');
+	p = t ? t : put_seconds(p, e->mtime.sec);
+	*p++ = ' ';
+	if (digests && e->sha256) {
+		num_to_hex(e->sha256, 32, p);
+		p += 64;
+		*p++ = ' ';
+	} else if (digests) {
+		p = put_text(p, "-                               ", 32);
+		p = put_text(p, "                                 ", 33);
+	}
+	buf_add(b, line, (size_t)(p - line));
 	buf_add_quoted(b, e->name.n ? e->name : SPAN("."), SIZE_MAX);
 	if (e->type == TAR_DIR)
 		buf_addc(b, '/');
@@ -120,17 +166,19 @@ static void put_xattrs(struct json_out *o, const char *key, const struct tar_xat
 
 static void put_json_time(struct json_out *o, struct tar_time t)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	char text[64], *p = put_time(text, t, 'T');
 
 	json_key(o, "mtime");
-	if (!put_time(&b, t, "%Y-%m-%dT%H:%M:%S")) {
+	if (!p) {
 		json_put_i64(o, t.sec);
 		return;
 	}
-	if (t.nsec)
-		buf_addf(&b, ".%09u", t.nsec);
-	buf_addc(&b, 'Z');
-	json_put_str(o, buf_span(&b));
+	if (t.nsec) {
+		*p++ = '.';
+		p = put_digits(p, t.nsec, 9);
+	}
+	*p++ = 'Z';
+	json_put_str(o, span_of(text, (size_t)(p - text)));
 }
 
 void cli_entry_json(struct json_out *o, const struct cli_entry *e)

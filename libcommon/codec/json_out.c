@@ -44,6 +44,13 @@ static void put_string(struct buf *b, struct span s)
 
 	buf_addc(b, '"');
 	while (s.n) {
+		size_t run = 0;
+		while (run < s.n && s.p[run] >= 0x20 && s.p[run] < 0x80 && s.p[run] != '"' && s.p[run] != '\\')
+			run++;
+		buf_add(b, s.p, run);
+		s = span_tail(s, run);
+		if (!s.n)
+			break;
 		unsigned char c = *s.p;
 		size_t n = c < 0x80 ? 1 : utf8_length(s);
 		if (c == '"' || c == '\\')
