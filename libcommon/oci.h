@@ -389,6 +389,9 @@ int layer_open(struct image *img, const struct descriptor *d, const struct diges
 /* Reads what is left of s, which it closes, and checks size, digest and diff_id. r: what went wrong before, or 0; it is what is returned then. */
 int layer_end(struct stream *s, const struct digest *diff_id, int r, struct err *e);
 
+/* JSON for people and jq: a summary with the members of skopeo inspect and more; and the layers, with diff_ids and what made them. */
+int image_summary(const struct image *img, struct json_out *o, struct err *e);
+int image_layers(const struct image *img, struct json_out *o, struct err *e);
 struct listing_options;
 /* What image_verify() has seen. */
 struct verify_stats {
