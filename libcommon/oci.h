@@ -415,7 +415,7 @@ struct listing_options {
 	uint64_t max_entries; /* of all layers; 0: none */
 	uint64_t max_total;   /* bytes of contents of all layers; 0: none */
 	unsigned max_depth;   /* components of a path; 0: 4096 */
-	size_t memory;        /* bytes; 0: 12 MiB */
+	size_t memory;        /* bytes; 0: 8 MiB */
 	bool one_thread;
 };
 struct listing_entry {

@@ -33,7 +33,16 @@ rm -rf "$T/r"
 rss timeout 300 unpack -q "$T/million" "$T/r"
 rc_is 0 "unpack of 10^6 entries"
 within "T13 memory with 10^6 entries"
-rm -rf "$T/r" "$T/million"
+rm -rf "$T/r"
+if [ -e "$T/bin/inspect" ]; then
+	rss sh -c 'exec inspect --files --merged --digests "$1" >"$2"' - "$T/million" "$T/list"
+	rc_is 0 "a merged listing of 10^6 entries"
+	within "its memory"
+	rss inspect --verify "$T/million"
+	rc_is 0 "and all of it verified"
+	within "memory"
+fi
+rm -rf "$T/million" "$T/list"
 
 "$tools/mklayers" "$T/cases" --only 'T*' >/dev/null
 for c in T80-manifest-values T80-config-size T74-nesting-million T12-sparse-million T13-huge-pax T81-zstd-window T81-gzip-bomb; do

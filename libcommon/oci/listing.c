@@ -5,7 +5,7 @@
 
 #include "libcommon/oci/listing.h"
 
-enum { MEMORY = 12 << 20 };
+enum { MEMORY = 8 << 20 };
 
 /* ---- filled ---- */
 
