@@ -108,6 +108,30 @@ for kind in plain tls token; do
 	run push "$@" --mount-from x/nowhere "$tiny:latest" "$addr/x/unmounted:1"
 	is "$rc sha256:$(raw x/unmounted:1)" "0 $man" "$kind: of none it is sent"
 
+	# where a base is from is written in the image: its own words, or containerd's
+	for how in base source; do
+		rm -rf "$T/based"
+		python3 - "$tiny" "$T/based" "$addr" $how <<'PY'
+import hashlib, json, shutil, sys
+src, dst, addr, how = sys.argv[1:]
+shutil.copytree(src, dst)
+idx = json.load(open(dst + "/index.json"))
+d = idx["manifests"][0]
+m = json.load(open(dst + "/blobs/sha256/" + d["digest"][7:]))
+if how == "base":
+    m["annotations"] = {"org.opencontainers.image.base.name": addr + "/x/tiny:1"}
+else:
+    for l in m["layers"]:
+        l["annotations"] = {"containerd.io/distribution.source." + addr: "x/nowhere,x/tiny"}
+b = json.dumps(m).encode()
+d["digest"], d["size"] = "sha256:" + hashlib.sha256(b).hexdigest(), len(b)
+open(dst + "/blobs/sha256/" + d["digest"][7:], "wb").write(b)
+json.dump(idx, open(dst + "/index.json", "w"))
+PY
+		run push "$@" "$T/based:latest" "$addr/x/$how:1"
+		like "$rc $err" "^0 .*, 2 mounted" "$kind: layers are mounted from where the image says that they are ($how)"
+	done
+
 	# refusals
 	run push "$@" "$tiny:nope" "$addr/x/no:1"
 	rc_is 66 "$kind: no such image"
