@@ -260,6 +260,9 @@ said "$z1" "$d2" "$n1" $gz
 bad 65 'diff_id' "T76 a wrong diff_id" --layer l1.tar.gz --layer-digestfile said
 run sh -c 'cat l1.tar.gz | mkmanifest --layer - --layer-digestfile said >bad.tar'
 rc_is 65 "T76 from a pipe"
+# of whole blocks: if its last bytes came out, tar would take the archive for whole
+said "$d1" "$d2" 10240 application/vnd.oci.image.layer.v1.tar
+bad 65 'diff_id' "T76 a wrong diff_id of whole blocks" --layer l1.tar --layer-digestfile said
 said "$d1" "$d1" "$n1" $gz
 bad 65 'digest' "T76 a wrong digest" --layer l1.tar.gz --layer-digestfile said
 said "$z1" "$d1" 7 $gz
