@@ -170,6 +170,39 @@ cached multi "$tools/mkimage" multi && {
 	bg_end "$faultd"
 }
 
+# ---- an index named by two others, and many small blobs through a pipe
+python3 - "$T/shared" <<'PY'
+import hashlib, json, os, sys
+t = sys.argv[1]
+os.makedirs(t + "/blobs/sha256")
+def put(b, kind, **more):
+    b = b if isinstance(b, bytes) else json.dumps(b).encode()
+    h = hashlib.sha256(b).hexdigest()
+    open(t + "/blobs/sha256/" + h, "wb").write(b)
+    return dict(mediaType="application/vnd.oci." + kind, digest="sha256:" + h, size=len(b), **more)
+M, I = "image.manifest.v1+json", "image.index.v1+json"
+def index(*m):
+    return put({"schemaVersion": 2, "mediaType": "application/vnd.oci." + I, "manifests": list(m)}, I)
+layers = [put(b"%d" % i, "image.layer.v1.tar") for i in range(200)]
+cfg = put({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [d["digest"] for d in layers]}}, "image.config.v1+json")
+man = put({"schemaVersion": 2, "mediaType": "application/vnd.oci." + M, "config": cfg, "layers": layers}, M)
+d = index(man)
+top = dict(index(d, index(d, man)), annotations={"org.opencontainers.image.ref.name": "shared"})
+one = dict(man, annotations={"org.opencontainers.image.ref.name": "many"})
+open(t + "/oci-layout", "w").write('{"imageLayoutVersion":"1.0.0"}')
+json.dump({"schemaVersion": 2, "manifests": [one]}, open(t + "/index.json", "w"))
+order = [man, cfg] + layers
+open(t + ".list", "w").write("\n".join(["oci-layout", "index.json"] + ["blobs/sha256/" + x["digest"][7:] for x in order]))
+os.system("tar -C %s -cf %s.tar -T %s.list" % (t, t, t))
+json.dump({"schemaVersion": 2, "manifests": [top]}, open(t + "/index.json", "w"))
+PY
+start_faultd m '{"servers":{"A":{"uploads":true}}}'
+run sh -c 'ulimit -n 120; cat "$1" | push - "$2"' - "$T/shared.tar" "$addr/many:1"
+rc_is 0 "T80 more blobs through a pipe than descriptors"
+run push "$T/shared:shared" "$addr/shared:1"
+rc_is 0 "an index that two others name comes before both"
+bg_end "$faultd"
+
 # ---- T62, T63: secrets stay at home
 secret=tester:S3cret.word
 echo "$secret" >"$T/creds"

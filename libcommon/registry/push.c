@@ -12,7 +12,7 @@
 
 #include "libcommon/registry/push.h"
 
-enum { MOUNTS_MAX = 3, SCOPES_MAX = 16 };
+enum { MOUNTS_MAX = 3, SCOPES_MAX = 16, SPOOLED_MAX = 64 };
 
 /* ---- a crew: threads that do jobs up to n - 1, in their order ---- */
 
@@ -223,6 +223,7 @@ struct run {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	uint64_t waiting; /* bytes on disk */
+	size_t waiting_n; /* and descriptors */
 };
 
 static int blob_fault(const struct item *it, int code, const struct err *why, struct err *e)
@@ -304,6 +305,7 @@ static void bytes_done(struct run *run, struct item *it)
 		return;
 	pthread_mutex_lock(&run->lock);
 	run->waiting -= it->b->d->size;
+	run->waiting_n--;
 	pthread_cond_broadcast(&run->changed);
 	pthread_mutex_unlock(&run->lock);
 }
@@ -363,6 +365,7 @@ static int spool_blob(struct run *run, struct item *it, struct crew *crew, struc
 	pthread_mutex_lock(&run->lock);
 	it->ready = true;
 	run->waiting += at;
+	run->waiting_n++;
 	pthread_cond_broadcast(&run->changed);
 	pthread_mutex_unlock(&run->lock);
 	return 0;
@@ -379,7 +382,8 @@ static void wait_for_room(struct run *run, uint64_t size, struct crew *crew)
 		clock_gettime(CLOCK_REALTIME, &t);
 		t.tv_sec++;
 		pthread_mutex_lock(&run->lock);
-		full = run->waiting && run->waiting + size > run->o->spool_max;
+		full = run->waiting_n &&
+		       (run->waiting + size > run->o->spool_max || run->waiting_n == SPOOLED_MAX);
 		if (full)
 			pthread_cond_timedwait(&run->changed, &run->lock, &t);
 		pthread_mutex_unlock(&run->lock);
@@ -441,16 +445,30 @@ static int put_one(struct run *run, const struct document *doc, const char *name
 		     : 0;
 }
 
-/* What is named comes before what names it. */
-static int put_documents(struct run *run, struct err *e)
+/* What is named comes before what names it, which may be several. */
+static int put_whole(struct run *run, size_t i, bool *done, struct err *e)
 {
 	const struct push *p = run->p;
+	const struct document *doc = p->docs[i];
 	char text[DIGEST_TEXT_MAX];
 	int r = 0;
 
-	for (size_t i = p->docs_n; !r && i-- > 0;)
-		if (i > 0 || !run->o->tags[0])
-			r = put_one(run, p->docs[i], digest_text(&p->docs[i]->digest, text), e);
+	done[i] = true;
+	for (size_t m = 0; !r && m < doc->manifests_n; m++)
+		for (size_t k = 0; !r && k < p->docs_n; k++)
+			if (!done[k] && digest_eq(&p->docs[k]->digest, &doc->manifests[m].digest))
+				r = put_whole(run, k, done, e);
+	if (!r && (i > 0 || !run->o->tags[0]))
+		r = put_one(run, doc, digest_text(&doc->digest, text), e);
+	return r;
+}
+
+static int put_documents(struct run *run, struct err *e)
+{
+	const struct push *p = run->p;
+	_cleanup_(freep) bool *done = xcalloc(p->docs_n, sizeof(*done));
+	int r = put_whole(run, 0, done, e);
+
 	for (size_t i = 0; !r && run->o->tags[i]; i++)
 		r = put_one(run, p->docs[0], run->o->tags[i], e);
 	return r;
