@@ -67,6 +67,12 @@ r mfdigest PUT manifests '' "\"headers\":{\"Docker-Content-Digest\":\"sha256:$(p
 r bdigest PUT $up '' "\"headers\":{\"Docker-Content-Digest\":\"sha256:$(printf %064d 1)\"}"
 r mf403 PUT manifests '' '"status":403'
 r stuck PATCH $up '' '"headers":{"Range":"0-0"}'
+r blip PUT $up "$big,\"times\":1" '"cut_body":300000'
+r blip GET $up '"times":2' '"status":503'
+r blips PUT $up "$big,\"times\":1" '"cut_body":300000'
+r blips GET $up '' '"status":503'
+r early PUT $up '"header":{"content-length":"^[0-9]{8,}$"},"times":1' '"status":201,"unread":true'
+r interim PUT $up '' '"interim":0.5'
 r redir PUT $up "$big,\"times\":1" '"status":302,"headers":{"Location":"/elsewhere"}'
 start_faultd f "{\"servers\":{\"A\":{\"uploads\":true,\"repos\":{\"base\":\"$img\"}}},\"rules\":[$rules]}"
 A=$addr
@@ -118,6 +124,9 @@ good oddrange "the server says what no Range is"
 good norange "the server says no Range at all"
 good bytesrange "the server says bytes=0-N"
 is "$(ranges bytesrange)" "300000-$last" "bytesrange: which is understood"
+good blip "the server cannot be asked at first how far it is"
+is "$(ranges blip)" "300000-$last" "blip: and is asked again"
+good blips "the server can never be asked how far it is" --retries 3
 good cutchunk "a cut in the second chunk" --chunk-size 200k
 is "$(ranges cutchunk | cut -d' ' -f1-3)" "0-204799 204800-409599 354800-559599" "cutchunk: goes on inside it"
 good less "the server says that it took less of a chunk" --chunk-size 200k
@@ -155,6 +164,13 @@ bad metaloc '76|77' "T62 a Location at a metadata address"
 bad bdigest 76 "a blob is kept under another digest"
 bad redir '69|76' "a redirect that would lose the body" --retries 0
 bad stuck '69|76' "the server takes nothing of any chunk" --chunk-size 200k --retries 1
+truncate -s 48M "$T/zeros"
+run push --artifact-type a/b "$A/early:1" "$T/zeros"
+rc_is 0 "early: 201 before the blob was sent is not believed"
+is "$(log early '.method=="PUT" and (.path|test("uploads"))' length)" 3 "early: it is sent again"
+run push --artifact-type a/b "$A/interim:1" "$T/zeros"
+rc_is 0 "interim: 100 Continue while the blob is sent, unasked"
+is "$(log interim '.method=="PUT" and (.path|test("uploads"))' length)" 2 "interim: it is sent once"
 bad mf403 77 "the manifest is denied"
 run push -q "$img:latest" "$A/mfdigest:1"
 rc_is 76 "mfdigest: the manifest is kept under another digest"

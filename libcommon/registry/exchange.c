@@ -126,14 +126,17 @@ static int read_head(struct connection *c, struct http_response *res, bool patie
 	return 0;
 }
 
-static int send_file(struct connection *c, struct http_body *f, struct err *e)
+static int send_file(struct connection *c, struct http_body *f, struct http_response *res,
+		     struct err *e)
 {
 	_cleanup_(freep) unsigned char *piece = xmalloc(SEND_PIECE);
 	int r = 0;
 
 	c->sending = c->measured = true;
+	c->answer = res;
 	c->wait_ms = c->wait_bytes = 0;
 	f->fault = 0;
+	f->sent = 0;
 	for (uint64_t at = 0; !r && at < f->length;) {
 		size_t n = (size_t)MIN(f->length - at, (uint64_t)SEND_PIECE);
 		ssize_t got = fd_pread_full(f->fd, piece, n, f->offset + at);
@@ -144,12 +147,14 @@ static int send_file(struct connection *c, struct http_body *f, struct err *e)
 			f->fault = f->look(f->arg, at, span_of(piece, n));
 		if (f->fault)
 			return err_set(e, f->fault, "%s", err_word(f->fault));
-		if (connection_answered(c))
-			return E_ANSWERED;
-		r = connection_write(c, span_of(piece, n), e);
-		at += n;
+		r = connection_answered(c, e);
 		if (!r)
-			c->net->stats.sent += n;
+			r = connection_write(c, span_of(piece, n), e);
+		if (r < 0)
+			return r;
+		at += n;
+		f->sent = at;
+		c->net->stats.sent += n;
 	}
 	if (!r)
 		c->sending = false;
@@ -169,7 +174,7 @@ static int send_and_read(struct connection *c, const struct http_request *q, con
 	/* the buffer held secrets */
 	explicit_bzero(b.p, b.n);
 	if (r == 0 && q->file)
-		r = send_file(c, q->file, e);
+		r = send_file(c, q->file, res, e);
 	if (r == 0)
 		return read_head(c, res, q->patient, e);
 	/* a server that refuses early may have said why */

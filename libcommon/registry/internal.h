@@ -99,6 +99,7 @@ struct http_body {
 	int (*look)(void *arg, uint64_t at, struct span piece);
 	void *arg;
 	int fault; /* what look or reading the file returned: none of the server's */
+	uint64_t sent; /* of it: less than length where the server answered early */
 };
 struct http_request {
 	const char *method;
@@ -205,6 +206,7 @@ struct connection {
 	bool measured;		      /* the rate counts: a body is under way */
 	bool patient;		      /* the head may take as long as one byte of it */
 	bool sending;		      /* a request's body, which an early answer ends */
+	struct http_response *answer; /* while sending: what has come of it */
 	unsigned stall_ms;	      /* how long to wait for a byte */
 	struct err err;		      /* the words of in.err */
 	struct connection *next;
@@ -225,7 +227,9 @@ int connection_get(struct network *n, const struct origin *o, unsigned flags,
 void connection_put(struct connection *c, bool reusable);
 int connection_write(struct connection *c, struct span data, struct err *e);
 enum { E_ANSWERED = -10101 }; /* of connection_write while sending: the peer has begun to speak */
-bool connection_answered(const struct connection *c);
+/* While sending: E_ANSWERED where the peer has begun to, or an error; interim answers, which some send
+ * unasked, are passed over. */
+int connection_answered(struct connection *c, struct err *e);
 /* A connected TCP socket to o, non-blocking; the addresses are tried in turn, the next after 250 ms
  * or a failure. */
 int dial(struct network *n, const struct origin *o, unsigned flags, struct err *e);

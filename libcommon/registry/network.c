@@ -117,6 +117,26 @@ static int rate_check(struct connection *c, struct err *e)
 	return 0;
 }
 
+int connection_answered(struct connection *c, struct err *e)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+	struct http_response *res = c->answer;
+
+	if (c->in.pos == c->in.end && poll(&p, 1, 0) <= 0)
+		return 0;
+	/* the last words of TLS may be sent in the midst of this */
+	if (!res)
+		return E_ANSWERED;
+	c->answer = NULL;
+	struct span w = stream_peek(&c->in);
+	c->answer = res;
+	ssize_t used = w.n ? http_response_head(res, w, e) : 0;
+	if (used < 0)
+		return (int)used;
+	stream_skip(&c->in, (size_t)used);
+	return w.n && res->interim && !res->complete && !res->head.n && !res->cr ? 0 : E_ANSWERED;
+}
+
 /* Until the peer takes bytes. */
 static int wait_writable(struct connection *c, struct err *e)
 {
@@ -130,7 +150,7 @@ static int wait_writable(struct connection *c, struct err *e)
 	c->wait_ms += clock_ms() - begin;
 	if (n == 0 && network_time(c->net, SEND_MS) > 0)
 		return err_set(e, -ETIMEDOUT, "sending: the peer takes nothing");
-	return n > 0 && c->sending && p.revents & POLLIN ? E_ANSWERED : 0;
+	return n > 0 && p.revents & POLLIN ? connection_answered(c, e) : 0;
 }
 
 static int send_all(struct connection *c, struct span data, size_t *sent, struct err *e)
@@ -153,13 +173,6 @@ static int send_all(struct connection *c, struct span data, size_t *sent, struct
 		}
 	}
 	return r;
-}
-
-bool connection_answered(const struct connection *c)
-{
-	struct pollfd p = { .fd = c->fd, .events = POLLIN };
-
-	return poll(&p, 1, 0) > 0;
 }
 
 static int tls_send_pending(struct connection *c, struct err *e)

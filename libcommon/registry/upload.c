@@ -320,6 +320,12 @@ static int step(struct upload *u, unsigned *status, struct exchange **out, struc
 	if (r < 0)
 		return body.fault || !(fault_is_transient(r, 0) || r == E_PROTOCOL) ? r : AGAIN;
 	*status = x->res.status;
+	if (x->res.status / 100 == 2 && body.sent < body.length) {
+		/* it may have the blob from elsewhere, or the answer is wrong */
+		*status = 404;
+		err_set(e, E_PROTOCOL, "the registry takes a blob before it was sent");
+		return AGAIN;
+	}
 	if (x->res.status / 100 == 2)
 		return whole || last ? closed(u, x, e) : moved_to(u, x, end, e);
 	*out = steal_ptr(&x);
@@ -332,23 +338,27 @@ static int step(struct upload *u, unsigned *status, struct exchange **out, struc
 	return code;
 }
 
-/* Asks the registry where the session stands; it is dropped where that cannot be said. */
-static void session_ask(struct upload *u)
+/* Asks the registry where the session stands; it is dropped where that cannot be said. AGAIN: the
+ * registry could not be asked just now, and may know later. */
+static int session_ask(struct upload *u)
 {
 	const struct http_request q = { .method = "GET", .home_only = true };
 	_cleanup_(exchange_closep) struct exchange *x = NULL;
 	struct err ignored = { 0 };
 	uint64_t end = 0;
 
-	if (request_url(u->r, u->p, &u->at, &q, &x, &ignored) < 0 || x->res.status / 100 != 2 ||
-	    take_location(u, x, &ignored) < 0 || !range_end(x, &end) || end <= 1 ||
-	    end > u->hashed_to || end > u->d->size) {
+	int r = request_url(u->r, u->p, &u->at, &q, &x, &ignored);
+	if (u->attempts && fault_is_transient(r, x ? x->res.status : 0))
+		return AGAIN;
+	if (r < 0 || x->res.status / 100 != 2 || take_location(u, x, &ignored) < 0 ||
+	    !range_end(x, &end) || end <= 1 || end > u->hashed_to || end > u->d->size) {
 		session_drop(u);
-		return;
+		return 0;
 	}
 	u->pos = end;
 	network_trace(&u->r->net, u->r->net.trace_requests, "upload: goes on at byte %llu",
 		      (unsigned long long)end);
+	return 0;
 }
 
 /* After a fault. The session may have been closed, and only the answer lost. */
@@ -356,7 +366,7 @@ static int mend(struct upload *u, struct exchange *x, unsigned status, const str
 		struct err *e)
 {
 	bool maybe_done = u->hashed_to == u->d->size && u->verified;
-	struct err wait = { 0 };
+	int r = AGAIN;
 
 	if (u->pos >= u->last_fault + PROGRESS) {
 		u->attempts = u->r->retries;
@@ -369,12 +379,16 @@ static int mend(struct upload *u, struct exchange *x, unsigned status, const str
 		session_cancel(u);
 		return err_set(e, code, "%s", fault->text);
 	}
-	u->attempts--;
-	int r = request_backoff(u->r, u->faults++, x, &wait);
-	if (r < 0)
-		return err_set(e, r, "%s; %s", fault->text, wait.text);
-	if (u->at.target)
-		session_ask(u);
+	while (r == AGAIN) {
+		struct err wait = { 0 };
+
+		u->attempts--;
+		r = request_backoff(u->r, u->faults++, x, &wait);
+		if (r < 0)
+			return err_set(e, r, "%s; %s", fault->text, wait.text);
+		x = NULL;
+		r = u->at.target ? session_ask(u) : 0;
+	}
 	if (!u->at.target && (maybe_done || status == 404))
 		return upload_exists(u, e) == 1 ? DONE : 0;
 	return 0;
