@@ -175,6 +175,8 @@ int login_main(int argc, char **argv)
 		die(64, "one registry, please (try --help)");
 	if ((password != NULL) + from_stdin + (cli.creds.creds_fd >= 0) > 1)
 		die(64, "one of --password, --password-stdin and --creds-fd");
+	if (user && cli.creds.creds_fd >= 0)
+		die(64, "--creds-fd gives the user name, too: no --username with it");
 	if (password)
 		warn("others on this machine can see a password that stands on the command line: "
 		     "use --password-stdin");

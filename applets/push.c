@@ -309,7 +309,7 @@ static void open_file(char *arg, struct artifact_file *f)
 		*colon = '\0';
 		f->type = colon + 1;
 	}
-	f->fd = open(arg, O_RDONLY | O_CLOEXEC);
+	f->fd = open(arg, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (f->fd < 0 || fstat(f->fd, &st) < 0)
 		die_err(quoted_str(arg), -errno, NULL);
 	if (!S_ISREG(st.st_mode))

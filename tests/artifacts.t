@@ -18,6 +18,10 @@ printf 'signed\n' >"$T/l/a:b.sig"
 index_of() { tar xOf "$1" "blobs/sha256/$(tar xOf "$1" index.json | jq -r '.manifests[0].digest[7:]')"; }
 get() { python3 -c 'import sys,urllib.request as u; sys.stdout.buffer.write(u.urlopen(u.Request(sys.argv[1],headers={"Accept":"application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"})).read())' "http://$addr/v2/$1"; }
 
+if mkfifo "$T/fifo"; then
+	run timeout 10 push --artifact-type a/b 127.0.0.1:1/x "$T/fifo"
+	like "$err" "not a regular file|refused" "a fifo is not waited for"
+fi
 start_registry reg
 rules="{\"servers\":{\"A\":{\"uploads\":true,\"referrers\":true,\"page\":1}}}"
 for kind in tag api; do

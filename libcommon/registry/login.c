@@ -181,6 +181,8 @@ int credentials_edit(const char *path, const char *key, struct span pair, char *
 	_cleanup_(buf_wipe) struct buf text = BUF_INIT;
 	struct json_out o = { 0 };
 
+	if (!*path)
+		return err_set(e, -ENOENT, "the file for credentials has no name");
 	if (pair.p)
 		make_parents(path);
 	/* a link to it stays one */

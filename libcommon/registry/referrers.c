@@ -8,7 +8,7 @@
 
 #include "libcommon/registry/push.h"
 
-enum { NOTE_TRIES = 8, PAUSE_MS = 150, LIST_BYTES_MAX = 32 << 20 };
+enum { NOTE_TRIES = 8, PAUSE_MS = 150, LIST_BYTES_MAX = 32 << 20, PAGE_COST = 16 << 10 };
 
 int registry_put_document(struct registry *r, const struct document *doc, const char *name,
 			  bool *knows_subject, struct err *e)
@@ -233,7 +233,8 @@ static int list_page(struct list *l, struct span text, struct err *e)
 	int r = json_parse(text, NULL, &doc, e);
 	const struct json *manifests = json_get(doc, "manifests");
 
-	l->bytes += text.n;
+	/* so that empty pages do not go on for ever, either */
+	l->bytes += text.n + PAGE_COST;
 	if (l->bytes > LIST_BYTES_MAX)
 		return err_set(e, E_TOOBIG, "the list of referrers is larger than %d MiB",
 			       LIST_BYTES_MAX >> 20);
