@@ -220,6 +220,7 @@ static int set_env(struct config_edit *c, struct span value, struct err *e)
 	_cleanup_(freep) char *name = NULL;
 	struct span text = { 0 };
 	struct json *env;
+	size_t at;
 	int r = split(value, &name, &text, e);
 
 	if (r == 0 && !text.p)
@@ -228,13 +229,16 @@ static int set_env(struct config_edit *c, struct span value, struct err *e)
 		r = collection(c, "Env", '[', &env, e);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < json_len(env); i++) {
-		if (is_env(json_at(env, i), name)) {
-			json_set_at(env, i, json_new_str(value));
-			return 0;
-		}
-	}
-	json_append(env, json_new_str(value));
+	for (at = 0; at < json_len(env) && !is_env(json_at(env, at), name); at++)
+		;
+	/* Of the same name twice many programs take the last: there is only one then. */
+	for (size_t i = json_len(env); i-- > at + 1;)
+		if (is_env(json_at(env, i), name))
+			json_unset_at(env, i);
+	if (at < json_len(env))
+		json_set_at(env, at, json_new_str(value));
+	else
+		json_append(env, json_new_str(value));
 	return 0;
 }
 

@@ -95,6 +95,8 @@ static void collections(void)
 {
 	edit("{\"Env\":[\"A=1\",\"AB=2\",\"C=3\"]}", "{\"Env\":[\"A=x=y\",\"AB=2\",\"C=3\",\"D=\"]}", "env: replaced in its place, or last",
 	     { EDIT_ENV, "A=x=y" }, { EDIT_ENV, "D=" });
+	edit("{\"Env\":[\"A=1\",\"AB=2\",\"A=3\",\"A\"]}", "{\"Env\":[\"A=4\",\"AB=2\"]}", "env: one of a name that stood there more than once",
+	     { EDIT_ENV, "A=4" });
 	edit("{\"Env\":[\"A=1\",\"AB=2\",\"A=3\"]}", "{\"Env\":[\"AB=2\"]}", "env: taken away wherever it is",
 	     { UNSET + EDIT_ENV, "A" }, { UNSET + EDIT_ENV, "Z" });
 	edit("{\"Env\":[\"A=1\"]}", "{}", "env: the last one", { UNSET + EDIT_ENV, "A" });
