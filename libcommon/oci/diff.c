@@ -34,6 +34,10 @@ static int put_whiteout(struct diff *d, const char *name)
 {
 	if (excluded(d, d->level[d->depth - 1].path, name))
 		return 0;
+	/* That of ".wh..opq" would hide all that the directory holds below. */
+	if (strncmp(name, ".wh.", 4) == 0)
+		return err_set(d->e, E_UNSUPPORTED, "%s%s%s: no layer can say that a file of such a name is gone",
+			       quoted(buf_span(&d->path)), d->path.n ? "/" : "", quoted_str(name));
 	return diff_put_mark(d, ".wh.", name);
 }
 
@@ -77,7 +81,8 @@ static int put_said(struct diff *d, struct names *after)
 			continue;
 		if (d->before)
 			r = d->before->ops->look(d->before, name, &st);
-		if (r > 0)
+		/* No layer holds sockets: there is none below that could be said to be gone. */
+		if (r > 0 && !(d->before && S_ISSOCK(st.st_mode)))
 			r = put_whiteout(d, name);
 		if (r < 0)
 			return r;

@@ -65,6 +65,8 @@ struct tree {
 int tree_open(struct tree *t, const int *roots, unsigned n, struct err *e);
 /* Refuses a file of which overlayfs keeps the contents elsewhere. */
 int tree_check_file(struct tree *t, int fd, const char *name);
+/* Refuses a file of the topmost directory that may have names which are not shown there. */
+int tree_check_links(struct tree *t, int fd, const char *name);
 void tree_release(struct tree *t);
 int tree_look(struct tree *t, const char *name, struct stat *st); /* 1, 0: not there */
 /* Into directory name: 1; or 0, it is none, and the present one is then empty. Each is left again. */

@@ -72,6 +72,8 @@ int diff_open_file(struct diff *d, int dirfd, const char *name, struct stat *st)
 	if (!S_ISREG(st->st_mode) || st->st_ino != ino || st->st_dev != dev)
 		return diff_fail(d, E_TRY_LATER, "it was replaced while it was read");
 	int r = tree_check_file(&d->after, fd, name);
+	if (r == 0 && st->st_nlink > 1)
+		r = tree_check_links(&d->after, fd, name);
 	return r < 0 ? r : steal_fd(&fd);
 }
 

@@ -101,6 +101,16 @@ int tree_check_file(struct tree *t, int fd, const char *name)
 					    "without --upper)", quoted(buf_span(&t->path)), t->path.n ? "/" : "", quoted_str(name));
 }
 
+int tree_check_links(struct tree *t, int fd, const char *name)
+{
+	char mark[16];
+
+	if (!t->overlay || t->which || overlay_mark(fd, NULL, "nlink", mark, sizeof(mark)) < 0)
+		return 0;
+	return err_set(t->e, E_UNSUPPORTED, "%s%s%s: overlayfs keeps hard links of it in its index (mount with index=off, or give the "
+					    "mounted tree without --upper)", quoted(buf_span(&t->path)), t->path.n ? "/" : "", quoted_str(name));
+}
+
 void tree_release(struct tree *t)
 {
 	for (size_t i = 0; i < t->depth * t->n; i++)

@@ -41,7 +41,7 @@ static int clean(struct entry_name *n, struct span name, bool lexical, unsigned 
 		} else {
 			real++;
 		}
-		if (part.n > 255)
+		if (part.n > 255 + (span_starts(part, PREFIX) ? sizeof(PREFIX) - 1 : 0))
 			return fail(n, -ENAMETOOLONG, NULL, e);
 		if (++depth > max)
 			return err_set(e, E_TOOBIG,
