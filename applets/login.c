@@ -45,6 +45,7 @@
  *   login --creds-fd 3 reg.example/team 3<pair
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -63,6 +64,14 @@ static const struct option long_options[] = {
 	CLI_COMMON_OPTIONS,
 };
 
+/* A signal ends us only when the terminal shows again what is typed. */
+static volatile sig_atomic_t caught;
+
+static void on_signal(int signo)
+{
+	caught = signo;
+}
+
 /* Reads to the end (or, from a terminal, one line), without the line's end. */
 static void read_line(int fd, bool line, struct buf *out)
 {
@@ -74,7 +83,7 @@ static void read_line(int fd, bool line, struct buf *out)
 	while (out->n - begin < PAIR_MAX - 1) {
 		ssize_t n = read(fd, &c, 1);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EINTR && !caught)
 			continue;
 		if (n <= 0 || (line && c == '\n'))
 			break;
@@ -84,25 +93,35 @@ static void read_line(int fd, bool line, struct buf *out)
 		out->n--;
 }
 
+/* What is typed before the prompt stands there is thrown away, so that nothing is typed that shows. */
 static void ask(const char *what, bool hidden, struct buf *out)
 {
+	static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 	_cleanup_(fd_closep) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	const struct sigaction note = { .sa_handler = on_signal };
+	struct sigaction before[ARRAY_LEN(ending)];
 	struct termios was, now;
 
 	if (tty < 0)
 		die(64, "no %s, and no terminal to ask on (try --help)", what);
 	hidden = hidden && tcgetattr(tty, &was) == 0;
-	dprintf(tty, "%s: ", what);
 	if (hidden) {
+		for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+			sigaction(ending[i], &note, &before[i]);
 		now = was;
 		now.c_lflag &= ~(tcflag_t)ECHO;
 		tcsetattr(tty, TCSAFLUSH, &now);
 	}
+	dprintf(tty, "%s: ", what);
 	read_line(tty, true, out);
-	if (hidden) {
-		tcsetattr(tty, TCSAFLUSH, &was);
-		dprintf(tty, "\n");
-	}
+	if (!hidden)
+		return;
+	tcsetattr(tty, TCSAFLUSH, &was);
+	dprintf(tty, "\n");
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+		sigaction(ending[i], &before[i], NULL);
+	if (caught)
+		raise(caught);
 }
 
 /* The pair of --creds-fd, or put together of what was given and what is asked for. */

@@ -124,10 +124,26 @@ except OSError:
     pass
 print(out.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 PY
-run python3 "$T/ask.py" "$addr" "$_rd/ca.crt" "$T/tty.json"
+run timeout 60 python3 "$T/ask.py" "$addr" "$_rd/ca.crt" "$T/tty.json"
 like "$out" " 0$" "asked on a terminal"
 unlike "$out" "S3cret" "the password is not shown"
 is "$(jq -r ".auths[\"$addr\"].auth" "$T/tty.json")" "$b64" "and kept"
+# a signal at the prompt: what is typed shows again
+cat >"$T/interrupt.py" <<'PY'
+import os, pty, sys, termios, time
+pid, fd = pty.fork()
+if not pid:
+    os.execvp("login", ["login", "-u", "tester", "--authfile", sys.argv[2], sys.argv[1]])
+out = b""
+while b"password: " not in out:
+    out += os.read(fd, 4096)
+hidden = not termios.tcgetattr(fd)[3] & termios.ECHO
+os.write(fd, b"\003")
+status = os.waitpid(pid, 0)[1]
+print("hidden" if hidden else "shown", os.waitstatus_to_exitcode(status), "restored" if termios.tcgetattr(fd)[3] & termios.ECHO else "spoilt")
+PY
+run timeout 60 python3 "$T/interrupt.py" "$addr" "$T/no.json"
+is "$out" "hidden -2 restored" "Ctrl-C at the prompt ends it, with the terminal as it was"
 run setsid login -u tester --authfile "$T/no.json" --cacert "$_rd/ca.crt" "$addr"
 rc_is 64 "no password and no terminal is 64"
 run sh -c 'echo "$1" | login -u other --creds-fd 0 --authfile "$2" "$3"' - "$secret" "$T/no.json" "$addr"

@@ -84,7 +84,8 @@ static void hand_on(struct parallel *p)
 		change(p, p->own, piece);
 	}
 	sink_write(p->below, span_of(piece->out, piece->out_n));
-	p->s.err = piece->out_n ? p->below->err : E_IO;
+	if (!p->s.err)
+		p->s.err = piece->out_n ? p->below->err : E_IO;
 	/* Workers look which piece is the oldest. */
 	pthread_mutex_lock(&p->lock);
 	piece->done = false;

@@ -372,7 +372,8 @@ static int mend(struct upload *u, struct exchange *x, unsigned status, const str
 		u->attempts = u->r->retries;
 		u->faults = 0;
 	}
-	u->last_fault = u->pos;
+	/* The farthest one: bytes that are sent again after a lost session are no progress. */
+	u->last_fault = MAX(u->last_fault, u->pos);
 	if (!u->attempts) {
 		int code = fault_final(fault->code);
 
