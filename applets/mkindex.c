@@ -43,49 +43,18 @@
 
 #include "libcommon/cli.h"
 
-enum { OPT_ANNOTATION = CLI_OPT, OPT_DIGESTFILE, OPT_SYNC, OPT_SPOOL_MAX, OPT_STATS };
+enum { OPT_ANNOTATION = CLI_OPT, OPT_SPOOL_MAX };
 
 static const struct option options[] = {
-	{ "output", required_argument, NULL, 'o' },
-	{ "tag", required_argument, NULL, 't' },
 	{ "annotation", required_argument, NULL, OPT_ANNOTATION },
-	{ "digestfile", required_argument, NULL, OPT_DIGESTFILE },
-	{ "sync", no_argument, NULL, OPT_SYNC },
 	{ "spool-max", required_argument, NULL, OPT_SPOOL_MAX },
-	{ "stats", no_argument, NULL, OPT_STATS },
+	CLI_OUTPUT_OPTIONS,
 	CLI_COMMON_OPTIONS,
 };
 
 static struct json *annotations;
-static const char *tag;
-static char *layout_path, *name;
-static struct digestfile digestfile;
-static bool sync_disk, tell_stats;
+static struct image_output output;
 static struct image_options image_options = { .whole = true, .verify = true };
-static struct blob_stats stats;
-
-static void set_output(const char *value)
-{
-	size_t colon = span_find(span_str(value), ':');
-
-	layout_path = xstrndup(value, colon);
-	tag = value[colon] ? value + colon + 1 : NULL;
-	if (tag && !layout_name_valid(span_str(tag)))
-		die(64, "--output: \"%s\" is no name for an image in a layout", quoted_str(tag));
-}
-
-static void set_name(const char *value)
-{
-	struct reference ref;
-	struct err e = { 0 };
-
-	if (reference_parse(value, &ref, &e) < 0)
-		die(64, "--tag: %s", e.text);
-	if (ref.has_digest)
-		die(64, "--tag: %s has a digest, which nobody can choose", quoted_str(value));
-	name = xasprintf("%s/%s:%s", ref.domain, ref.repository, ref.tag);
-	reference_release(&ref);
-}
 
 static void annotate(const char *text)
 {
@@ -104,29 +73,12 @@ static void parse_options(int argc, char **argv)
 
 	annotations = json_new('{');
 	for (int opt; (opt = cli_getopt(argc, argv, "o:t:", options)) != -1;) {
-		switch (opt) {
-		case 'o':
-			set_output(optarg);
-			break;
-		case 't':
-			set_name(optarg);
-			break;
-		case OPT_ANNOTATION:
+		if (cli_output_option(&output, opt))
+			continue;
+		if (opt == OPT_ANNOTATION)
 			annotate(optarg);
-			break;
-		case OPT_DIGESTFILE:
-			digestfile.path = optarg;
-			break;
-		case OPT_SYNC:
-			sync_disk = true;
-			break;
-		case OPT_SPOOL_MAX:
+		else
 			image_options.spool_max = MAX(cli_size("--spool-max", optarg), UINT64_C(1));
-			break;
-		case OPT_STATS:
-			tell_stats = true;
-			break;
-		}
 	}
 	if (optind == argc)
 		die(64, "IMAGE is missing (try --help)");
@@ -136,58 +88,9 @@ static void parse_options(int argc, char **argv)
 		die(64, "standard input can be read only once (- stands for it)");
 }
 
-/* Writes only where something is to be written. */
-static void close_door(void)
+static int write_blobs(void *j, struct image_target *t, struct err *e)
 {
-	int fd = layout_path ? dir_open(AT_FDCWD, layout_path) : -1;
-
-	/* a layout that is yet to be made needs the directory that it will be in */
-	if (layout_path && fd < 0)
-		fd = cli_open_parent(layout_path);
-	cli_jail((int[]){ digestfile.dir, fd }, 2);
-	fd_close(fd);
-}
-
-static void write_stream(struct join *j, const struct document *const *docs, size_t n)
-{
-	_cleanup_(sink_closep) struct sink *out = sink_from_fd(STDOUT_FILENO, false);
-	const struct image_writer_options o = { .ref_name = name, .docs = docs, .docs_n = n };
-	struct image_target t = { .stats = &stats };
-	struct err e = { 0 };
-	int r = image_writer_open(out, &o, &t.writer, &e);
-
-	if (r == 0)
-		r = join_write(j, &t, &e);
-	if (r == 0)
-		r = image_writer_close(t.writer, true, &e);
-	if (r < 0)
-		die_err(NULL, r, &e);
-}
-
-/* Manifests after their blobs, the index after its manifests, the name last. */
-static void write_layout(struct join *j, const struct document *const *docs, size_t n)
-{
-	const struct descriptor d = { .media_type = docs[0]->media_type,
-				      .digest = docs[0]->digest,
-				      .size = docs[0]->raw.n };
-	struct layout l;
-	struct image_target t = { .layout = &l, .sync = sync_disk, .stats = &stats };
-	struct err e = { 0 };
-	int r = layout_open(layout_path, true, &l, &e);
-
-	if (r < 0)
-		die_err(layout_path, r, &e);
-	layout_clean(&l);
-	if (!tag && name)
-		tag = strrchr(name, ':') + 1;
-	r = join_write(j, &t, &e);
-	for (size_t i = n; r == 0 && i-- > 0;)
-		r = layout_write_blob(&l, &docs[i]->digest, buf_span(&docs[i]->raw), sync_disk, &e);
-	if (r == 0)
-		r = layout_set_tag(&l, tag, &d, sync_disk, &e);
-	if (r < 0)
-		die_err(NULL, r, &e);
-	layout_close(&l);
+	return join_write(j, t, e);
 }
 
 int mkindex_main(int argc, char **argv)
@@ -199,10 +102,7 @@ int mkindex_main(int argc, char **argv)
 	size_t n, images_n = 0;
 
 	parse_options(argc, argv);
-	if (!layout_path)
-		cli_need_stdout_not_tty();
-	cli_digestfile_open(&digestfile, digestfile.path);
-	close_door();
+	cli_output_open(&output);
 	join_open(&j);
 	struct image **images = xcalloc((size_t)argc, sizeof(struct image *));
 	for (int i = optind; i < argc; i++) {
@@ -218,17 +118,13 @@ int mkindex_main(int argc, char **argv)
 	if (r < 0)
 		die_err(NULL, r, &e);
 	docs = join_documents(j, &n);
-	(layout_path ? write_layout : write_stream)(j, docs, n);
-	cli_digestfile_digest(&digestfile, &docs[0]->digest);
+	cli_output_write(&output, docs, n, write_blobs, j);
 	say("%s %zu manifest%s", digest_text(&docs[0]->digest, text), n - 1, n == 2 ? "" : "s");
-	if (tell_stats)
-		cli_stats(&stats);
+	cli_output_close(&output);
 	join_close(j);
 	for (size_t i = 0; i < images_n; i++)
 		image_close(images[i]);
 	free(images);
 	json_free(annotations);
-	freep(&layout_path);
-	freep(&name);
 	return 0;
 }

@@ -133,9 +133,6 @@ enum {
 	OPT_ANNOTATION,
 	OPT_UNSET_ANNOTATION,
 	OPT_NO_BASE_ANNOTATIONS,
-	OPT_DIGESTFILE,
-	OPT_SYNC,
-	OPT_STATS,
 	OPT_SPOOL_MAX,
 	OPT_MAX_SIZE,
 };
@@ -154,11 +151,7 @@ static const struct option options[] = {
 	{ "annotation", required_argument, NULL, OPT_ANNOTATION },
 	{ "unset-annotation", required_argument, NULL, OPT_UNSET_ANNOTATION },
 	{ "no-base-annotations", no_argument, NULL, OPT_NO_BASE_ANNOTATIONS },
-	{ "output", required_argument, NULL, 'o' },
-	{ "tag", required_argument, NULL, 't' },
-	{ "digestfile", required_argument, NULL, OPT_DIGESTFILE },
-	{ "sync", no_argument, NULL, OPT_SYNC },
-	{ "stats", no_argument, NULL, OPT_STATS },
+	CLI_OUTPUT_OPTIONS,
 	{ "spool-max", required_argument, NULL, OPT_SPOOL_MAX },
 	{ "max-size", required_argument, NULL, OPT_MAX_SIZE },
 	{ "env", required_argument, NULL, OPT_SET + EDIT_ENV },
@@ -197,7 +190,7 @@ struct change {
 };
 
 static struct compose_options how = { .base_annotations = true };
-static const char *base, *old_base, *new_base, *layout_path, *tag, *name;
+static const char *base, *old_base, *new_base;
 static struct strs layers, said, history;
 static struct change *changes;
 static size_t changes_n;
@@ -207,10 +200,8 @@ static struct layer_limits limits = {
 	.tar = { .max_entries = 20000000, .max_name = 4095 },
 	.spool_max = MIB(1024) << 6,
 };
-static struct digestfile digestfile;
+static struct image_output output;
 static int64_t epoch = -1; /* SOURCE_DATE_EPOCH */
-static bool tell_stats, sync_disk;
-static struct blob_stats stats;
 
 /* ---- options ---- */
 
@@ -282,29 +273,6 @@ static void set_created(const char *option, const char *value)
 	how.created = text;
 }
 
-static void set_output(const char *value)
-{
-	size_t colon = span_find(span_str(value), ':');
-
-	layout_path = xstrndup(value, colon);
-	tag = value[colon] ? value + colon + 1 : NULL;
-	if (tag && !layout_name_valid(span_str(tag)))
-		die(64, "--output: \"%s\" is no name for an image in a layout", quoted_str(tag));
-}
-
-static void set_name(const char *value)
-{
-	struct reference ref;
-	struct err e = { 0 };
-
-	if (reference_parse(value, &ref, &e) < 0)
-		die(64, "--tag: %s", e.text);
-	if (ref.has_digest)
-		die(64, "--tag: %s has a digest, which nobody can choose", quoted_str(value));
-	name = xasprintf("%s/%s:%s", ref.domain, ref.repository, ref.tag);
-	reference_release(&ref);
-}
-
 static void set_format(const char *value)
 {
 	if (!strcmp(value, "oci"))
@@ -343,11 +311,11 @@ static void set_rebase(int argc, char **argv)
 
 static void option(int opt, int argc, char **argv)
 {
+	if (cli_output_option(&output, opt))
+		return;
 	/* clang-format off */
 	switch (opt) {
 	case 'b': base = optarg; break;
-	case 'o': set_output(optarg); break;
-	case 't': set_name(optarg); break;
 	case OPT_LAYER: strs_add(&layers, optarg); strs_add(&said, ""); break;
 	case OPT_LAYER_DIGESTFILE: set_layer_digestfile(optarg); break;
 	case OPT_PLATFORM: image_options.want = cli_platform(optarg); break;
@@ -360,9 +328,6 @@ static void option(int opt, int argc, char **argv)
 	case OPT_ANNOTATION: annotate(optarg, true); break;
 	case OPT_UNSET_ANNOTATION: annotate(optarg, false); break;
 	case OPT_NO_BASE_ANNOTATIONS: how.base_annotations = false; break;
-	case OPT_DIGESTFILE: digestfile.path = optarg; break;
-	case OPT_SYNC: sync_disk = true; break;
-	case OPT_STATS: tell_stats = true; break;
 	case OPT_SPOOL_MAX:
 		/* 0 is the library's word for none */
 		limits.spool_max = image_options.spool_max = MAX(cli_size("--spool-max", optarg), UINT64_C(1));
@@ -485,13 +450,13 @@ static int open_layer(const char *path, const char *digests, struct layer_file *
 	if (isatty(fd))
 		die(64, "refusing to read a layer from a terminal");
 	if (!*digests)
-		return layer_file_open(fd, NULL, &limits, out, &stats, e);
+		return layer_file_open(fd, NULL, &limits, out, &output.stats, e);
 	if (S_ISREG(st.st_mode)) {
 		tells = read_said(digests);
-		return layer_file_open(fd, &tells, &limits, out, &stats, e);
+		return layer_file_open(fd, &tells, &limits, out, &output.stats, e);
 	}
 	/* who writes the pipe knows only at its end */
-	r = layer_file_open(fd, NULL, &limits, out, &stats, e);
+	r = layer_file_open(fd, NULL, &limits, out, &output.stats, e);
 	if (r < 0)
 		return r;
 	tells = read_said(digests);
@@ -534,7 +499,7 @@ static int compose_squashed(struct composition *c, struct err *e)
 		.threads = cpu_count(),
 	};
 	bool any = c->layers_n > c->squash_from;
-	int r = any ? compose_squash(c, &lo, &so, &squashed, &stats, e) : 0;
+	int r = any ? compose_squash(c, &lo, &so, &squashed, &output.stats, e) : 0;
 
 	composition_release(c);
 	if (any)
@@ -546,62 +511,9 @@ static int compose_squashed(struct composition *c, struct err *e)
 
 /* ---- what comes out ---- */
 
-static void write_stream(const struct composition *c)
+static int write_blobs(void *c, struct image_target *t, struct err *e)
 {
-	_cleanup_(sink_closep) struct sink *out = sink_from_fd(STDOUT_FILENO, false);
-	const struct document *docs = &c->manifest;
-	const struct image_writer_options o = {
-		.ref_name = name, .docs = &docs, .docs_n = 1, .manifest = docs
-	};
-	struct image_target t = { .stats = &stats };
-	struct err e = { 0 };
-	int r = image_writer_open(out, &o, &t.writer, &e);
-
-	if (r == 0)
-		r = compose_write(&how, c, &limits, &t, &e);
-	if (r == 0)
-		r = image_writer_close(t.writer, true, &e);
-	if (r < 0)
-		die_err(NULL, r, &e);
-}
-
-/* The manifest after its blobs, the name last. */
-static void write_layout(const struct composition *c)
-{
-	const struct document *m = &c->manifest;
-	const struct descriptor d = { .media_type = m->media_type,
-				      .digest = m->digest,
-				      .size = m->raw.n };
-	struct layout l;
-	struct image_target t = { .layout = &l, .sync = sync_disk, .stats = &stats };
-	struct err e = { 0 };
-	int r = layout_open(layout_path, true, &l, &e);
-
-	if (r < 0)
-		die_err(layout_path, r, &e);
-	layout_clean(&l);
-	if (!tag && name)
-		tag = strrchr(name, ':') + 1;
-	r = compose_write(&how, c, &limits, &t, &e);
-	if (r == 0 && !layout_has_blob(&l, &d))
-		r = layout_write_blob(&l, &m->digest, buf_span(&m->raw), sync_disk, &e);
-	if (r == 0)
-		r = layout_set_tag(&l, tag, &d, sync_disk, &e);
-	if (r < 0)
-		die_err(NULL, r, &e);
-	layout_close(&l);
-}
-
-/* Writes only where something is to be written. */
-static void close_door(void)
-{
-	int layout = layout_path ? dir_open(AT_FDCWD, layout_path) : -1;
-
-	/* a layout that is yet to be made needs the directory that it will be in */
-	if (layout_path && layout < 0)
-		layout = cli_open_parent(layout_path);
-	cli_jail((int[]){ digestfile.dir, layout }, 2);
-	fd_close(layout);
+	return compose_write(&how, c, &limits, t, e);
 }
 
 static void tell(const struct composition *c)
@@ -627,10 +539,7 @@ int mkmanifest_main(int argc, char **argv)
 	struct err e = { 0 };
 
 	parse_options(argc, argv);
-	if (!layout_path)
-		cli_need_stdout_not_tty();
-	cli_digestfile_open(&digestfile, digestfile.path);
-	close_door();
+	cli_output_open(&output);
 	open_images();
 	open_layers();
 	int r = compose(&how, &c, &e);
@@ -638,14 +547,9 @@ int mkmanifest_main(int argc, char **argv)
 		r = compose_squashed(&c, &e);
 	if (r < 0)
 		die_err(NULL, r, &e);
-	if (layout_path)
-		write_layout(&c);
-	else
-		write_stream(&c);
-	cli_digestfile_digest(&digestfile, &c.manifest.digest);
+	cli_output_write(&output, &(const struct document *){ &c.manifest }, 1, write_blobs, &c);
 	tell(&c);
-	if (tell_stats)
-		cli_stats(&stats);
+	cli_output_close(&output);
 	composition_release(&c);
 	config_edit_close(how.config);
 	image_close(how.base);

@@ -209,15 +209,8 @@ static void parse_options(struct pull *p, int argc, char **argv)
 				      : "no reference (try --help)");
 	p->reference_arg = argv[optind];
 	cli_registry_check(&p->cli);
-	if (p->output) {
-		size_t colon = span_find(span_str(p->output), ':');
-
-		p->layout = xstrndup(p->output, colon);
-		p->tag = p->output[colon] ? p->output + colon + 1 : NULL;
-		if (p->tag && !layout_name_valid(span_str(p->tag)))
-			die(64, "--output: \"%s\" is no name for an image in a layout",
-			    quoted_str(p->tag));
-	}
+	if (p->output)
+		cli_layout_operand(p->output, &p->layout, &p->tag);
 	if (!p->spool_given && !spool_dir_is_disk())
 		p->fetch.spool_max = 0;
 	p->selection.choose = p->platform;

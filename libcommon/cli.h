@@ -46,6 +46,7 @@ enum { /* values of long options without a letter start here; the common ones st
 	CLI_OPT_RUN = 0x6000,
 	CLI_OPT_REGISTRY = 0x6100,
 	CLI_OPT_TRANSFER = 0x6200,
+	CLI_OPT_OUTPUT = 0x6300,
 	CLI_OPT_COMMON = 0x7000,
 };
 #define CLI_COMMON_OPTIONS \
@@ -124,6 +125,28 @@ const char *cli_registry_key(const char *arg, struct reference *ref);
 void cli_meter_name(struct meter *m, const struct descriptor *d);
 
 void cli_stats(const struct blob_stats *s); /* --stats: one line of JSON on stderr */
+
+/* ---- where an image goes that an applet makes: -o LAYOUT[:TAG] or an image stream on standard output ------------------------- */
+struct image_output {
+	char *layout;    /* NULL: the stream */
+	const char *tag; /* in the layout, or NULL */
+	char *name;      /* -t: the full name, or NULL */
+	bool sync, tell_stats;
+	struct digestfile digestfile;
+	struct blob_stats stats;
+};
+#define CLI_OUTPUT_OPTIONS \
+	{ "output", required_argument, NULL, 'o' }, { "tag", required_argument, NULL, 't' }, \
+	{ "digestfile", required_argument, NULL, CLI_OPT_OUTPUT }, \
+	{ "sync", no_argument, NULL, CLI_OPT_OUTPUT + 1 }, { "stats", no_argument, NULL, CLI_OPT_OUTPUT + 2 }
+/* LAYOUT[:TAG]; *layout is malloc'd, *tag points into value or is NULL. Dies with 64. */
+void cli_layout_operand(const char *value, char **layout, const char **tag);
+bool cli_output_option(struct image_output *o, int opt); /* false: it is none of them */
+void cli_output_open(struct image_output *o);            /* once all options are read; closes the door (cli_jail) */
+typedef int image_blobs_fn(void *arg, struct image_target *t, struct err *e);
+/* Blobs (by the callback), then docs, the top one first among them, then the name and the digestfile. Dies. */
+void cli_output_write(struct image_output *o, const struct document *const *docs, size_t n, image_blobs_fn *blobs, void *arg);
+void cli_output_close(struct image_output *o); /* tells the statistics, too */
 
 /* ---- standard streams ------------------------------------------------------------------------------------------------------------------------------- */
 void cli_need_stdout_not_tty(void); /* dies with 64: a filter refuses to write an archive to a terminal */
