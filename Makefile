@@ -18,13 +18,14 @@ endif
 
 comma := ,
 
-# --- flavours: native, CROSS=TRIPLET, asan and fuzz (the last two with clang on the host's libc) ------
+# --- flavours: native, CROSS=TRIPLET; with clang on the host's libc: asan, fuzz, tsan ------------------
 FLAVOUR := $(or $(CROSS),native)
 O := build/$(FLAVOUR)
 G = $(O)/gen
 HOSTDEPS := build/deps/native
-ifneq ($(filter asan fuzz,$(FLAVOUR)),)
-DEPFLAVOUR := asan
+sanitizer := $(if $(filter asan fuzz,$(FLAVOUR)),asan)$(filter tsan,$(FLAVOUR))
+ifneq ($(sanitizer),)
+DEPFLAVOUR := $(sanitizer)
 CC = clang
 SIZE := size
 NM := nm
@@ -128,8 +129,8 @@ warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wwrite-strings \
 	-Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers $(if $(CONFIG_WERROR),-Werror)
 common := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(warn) -I. -I$(O)/include -I$(G) -fno-strict-aliasing \
 	-fno-common
-ifeq ($(DEPFLAVOUR),asan)
-sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer-no-link)
+ifneq ($(sanitizer),)
+sanitize := $(if $(filter tsan,$(sanitizer)),-fsanitize=thread,-fsanitize=address,undefined -fno-sanitize-recover=undefined) $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer-no-link)
 CFLAGS := $(common) -isystem $(DEPS)/include -O1 -g -fPIE -fno-omit-frame-pointer $(sanitize) -Wno-gnu-variable-sized-type-not-at-end
 LDFLAGS := $(sanitize) -pie -L$(DEPS)/lib
 else
@@ -173,7 +174,7 @@ $(G)/%.o: $(G)/%.c $(O)/flags $(O)/deps.stamp
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 features := TLS ZSTD ZSTD_ENCODE GZIP_IGZIP GZIP_ZLIB SECCOMP SECCOMP_COMPUTE PROGRESS
-feature-text := $(foreach f,$(features),$(if $(CONFIG_$f),+,-)$(shell echo $f | tr A-Z_ a-z-)) $(if $(filter asan,$(DEPFLAVOUR)),+asan)
+feature-text := $(foreach f,$(features),$(if $(CONFIG_$f),+,-)$(shell echo $f | tr A-Z_ a-z-)) $(sanitizer:%=+%)
 $(G)/applets.c: $(filter applets/%,$(obj-y:.o=.c)) scripts/applet Makefile $(O)/config.mk
 	@mkdir -p $(@D)
 	$(Q)scripts/applet table $(filter applets/%.c,$^) >$@.new
@@ -191,7 +192,7 @@ $(O)/ocibox.debug: $(MAINOBJ) $(APPOBJ) $(O)/libocibox.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-Map=$@.map -o $@ $^ $(LDLIBS)
 
 $(BIN): $(O)/ocibox.debug
-	$(Q)$(if $(filter asan,$(DEPFLAVOUR)),cp $< $@,$(STRIP) -s -R .comment -o $@ $<)
+	$(Q)$(if $(sanitizer),cp $< $@,$(STRIP) -s -R .comment -o $@ $<)
 	@$(SIZE) $@ | awk 'NR == 2 { printf "  DONE    %s, text %d KiB, data %d KiB\n", "$@", $$1 / 1024, ($$2 + $$3) / 1024 }'
 
 .PHONY: FORCE objects
@@ -347,7 +348,7 @@ help:
 	@echo '                 ready-made choices'
 	@echo
 	@echo 'check            all tests, or T="tests/pull.t ..."'
-	@echo 'check-asan       the same with AddressSanitizer and UBSan'
+	@echo 'check-asan       the same with AddressSanitizer and UBSan; FLAVOUR=tsan check: with ThreadSanitizer'
 	@echo 'fuzz-smoke       each fuzz target for FUZZ_SECONDS=10, or FUZZ="tar json"'
 	@echo 'bench            compare with other tools'
 	@echo 'lint             rules of the code that no compiler checks'

@@ -5,7 +5,7 @@ in_memory=1
 . "${0%/*}/lib.sh"
 need python3 jq strace
 need_applet unpack
-case $("$OCIBOX" --version) in *asan* | *sanitize*) skip_all "a sanitizer's memory is not ours" ;; esac
+case $("$OCIBOX" --version) in *asan* | *tsan*) skip_all "a sanitizer's memory is not ours" ;; esac
 if ldd "$OCIBOX" 2>/dev/null | grep -q '=> /'; then skip_all "not the static binary"; fi
 limit=16384
 HOME=$T DOCKER_CONFIG=$T/none

@@ -361,6 +361,7 @@ _as() {
 		env -i HOME="$T/home-$_kind" USER="$_u" LOGNAME="$_u" SHELL=/bin/sh PATH="$PATH" \
 		TMPDIR="$TMPDIR" LC_ALL=C TZ=UTC OCIBOX="$OCIBOX" OCIBOX_TEST_ID="$OCIBOX_TEST_ID" \
 		${ASAN_OPTIONS:+"ASAN_OPTIONS=$ASAN_OPTIONS"} ${UBSAN_OPTIONS:+"UBSAN_OPTIONS=$UBSAN_OPTIONS"} \
+		${TSAN_OPTIONS:+"TSAN_OPTIONS=$TSAN_OPTIONS"} \
 		T="$T" "$@"
 }
 as_user() { _as sub "$@"; }

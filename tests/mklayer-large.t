@@ -5,7 +5,7 @@ in_memory=1
 . "${0%/*}/lib.sh"
 need python3 strace
 need_applet mklayer unpack
-case $("$OCIBOX" --version) in *asan*) skip_all "a sanitizer's memory is not ours" ;; esac
+case $("$OCIBOX" --version) in *asan* | *tsan*) skip_all "a sanitizer's memory is not ours" ;; esac
 
 # rss CMD...: runs it; $rss is the peak of its largest process in KiB
 rss() {
