@@ -5,11 +5,9 @@ in_memory=1
 . "${0%/*}/lib.sh"
 need python3 setfattr
 need_applet mklayer unpack
-seeds=${MKLAYER_SEEDS:-30}
 
 names() { gzip -dc "$T/out" | tar -tf - | tr '\n' ' '; }
 at() { find "$@" -exec touch -h -d @1700000000 {} +; }
-is_root || setpriv --version >/dev/null 2>&1 || skip_all "no setpriv"
 
 # ---- what is there ----
 mkdir -p "$T/a/etc/deep/er" "$T/a/same/d" "$T/a/gone/d" "$T/a/was-dir/d" "$T/a/meta"
@@ -171,27 +169,5 @@ run unpack -q "$T/long-img" "$T/long-out"
 is "$rc $(ls "$T/long-out")" "0 x" "T15 a name of 255 bytes is removed by a whiteout of 259"
 run mklayer --lower-image "$T/long-img" "$T/short"
 is "$rc $(names)" "0 " "and in a listing"
-
-# ---- random trees ----
-prop() { # WHAT CMD...
-	_what=$1
-	shift
-	mkdir "$T/prop" && chmod 777 "$T/prop"
-	run "$@"
-	is "$out$(grep -v '^$' "$T/err" | head -n 3)" "$seeds" "random trees, $_what: $seeds seeds (MKLAYER_SEEDS=1000)"
-	rm -rf "$T/prop"
-}
-cp -r "$tools" "$T/tools"
-chmod -R a+rX "$T/tools"
-if is_root; then
-	prop "as root" unshare -m "$T/tools/layerprop" "$T/prop" 0 "$seeds"
-else
-	skip "needs root"
-fi
-if as_user unshare -Urm true 2>/dev/null; then
-	prop "in a user namespace" as_user unshare -Urm "$T/tools/layerprop" --userxattr "$T/prop" 1000 "$seeds"
-else
-	skip "no user namespaces here"
-fi
 
 done_testing
