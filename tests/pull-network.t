@@ -38,6 +38,35 @@ EOF
 (timeout 100 pull -q --min-rate 10k -o "$T/l-drip:x" "$D/drip" 2>"$T/drip.err"; echo $? >"$T/drip.rc") &
 drip=$!
 
+# ---- servers of DNS that are silent: in a network of this test's own, begun now, looked at in the end ----
+# silent NAME OPTION...
+silent() {
+	_sn=$1
+	shift
+	(
+		unshare -mn --propagation private sh -c 'mount --bind "$0" /etc/resolv.conf && ip link set lo up && exec "$@"' "$T/resolv.conf" \
+			python3 "$T/silent" timeout 100 pull -q "$@" "reg.nowhere.test/x" >"$T/$_sn.out" 2>"$T/$_sn.err"
+		echo "$? $(($(date +%s) - t0))" >"$T/$_sn.rc"
+	) &
+}
+dns=''
+if is_root && have ip && unshare -mn true 2>/dev/null; then
+	printf '%s\n' 'nameserver 127.0.0.1' 'options timeout:60 attempts:10' >"$T/resolv.conf"
+	cat >"$T/silent" <<-'EOF'
+		import socket, subprocess, sys
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		s.bind(("127.0.0.1", 53))
+		r = subprocess.call(sys.argv[1:])
+		s.settimeout(1)
+		sys.exit(r if b"nowhere" in s.recv(512) else 99)
+	EOF
+	t0=$(date +%s)
+	silent dns-once --retries 0
+	dns=$!
+	silent dns-deadline --deadline 2s
+	dns="$dns $!"
+fi
+
 # ---- proxies ----
 # proxy NAME OPTION...
 proxy() {
@@ -180,4 +209,18 @@ wait "$drip"
 is "$(cat "$T/drip.rc")" 75 "a server that drips is given up"
 like "$(cat "$T/drip.err")" 'less than 10240 bytes a second' "and the floor named"
 rm -rf "$T"/l-drip
+if [ "$dns" ]; then
+	# shellcheck disable=SC2086
+	wait $dns
+	read -r status seconds <"$T/dns-once.rc"
+	is "$status" 69 "no server of DNS answers"
+	ok "in bounded time ($seconds s)" test "$seconds" -le 25
+	like "$(cat "$T/dns-once.err")" 'no answer of DNS within 15 s' "which is said"
+	read -r status seconds <"$T/dns-deadline.rc"
+	is "$status" 75 "nor before the deadline"
+	ok "which holds ($seconds s)" test "$seconds" -le 10
+	like "$(cat "$T/dns-deadline.err")" 'deadline' "and is named"
+else
+	skip "needs root and namespaces" 6
+fi
 done_testing

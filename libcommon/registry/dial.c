@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -120,25 +119,6 @@ static const struct addrinfo *next_addr(const struct addrinfo *all, uint64_t *tr
 	return first;
 }
 
-static int resolve(const struct origin *o, struct addrinfo **out, struct err *e)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
-	char port[8];
-	int r;
-
-	snprintf(port, sizeof(port), "%u", o->port);
-	r = getaddrinfo(o->host, port, &hints, out);
-	if (r == 0)
-		return 0;
-	*out = NULL;
-	if (r == EAI_AGAIN)
-		return err_set(e, -EAGAIN, "the name %s cannot be resolved at present", o->host);
-	if (r == EAI_SYSTEM && errno != ENOENT)
-		return err_set(e, E_UNAVAILABLE, "the name %s cannot be resolved: %s", o->host,
-			       strerror(errno));
-	return err_set(e, E_UNAVAILABLE, "there is no host named %s", o->host);
-}
-
 /* The address that served this origin last, so that a dead one costs its head start only once. */
 static const struct addrinfo *last_addr(struct network *n, const struct origin *o,
 					const struct addrinfo *all, uint64_t *tried)
@@ -225,7 +205,7 @@ int dial(struct network *n, const struct origin *o, unsigned flags, struct err *
 
 	if (network_time(n, CONNECT_MS) == 0)
 		return err_set(e, E_TRY_LATER, "the deadline is over");
-	fd = resolve(o, &all, e);
+	fd = resolve(n, o, &all, e);
 	if (fd < 0)
 		return fd;
 	fd = race_run(n, o, all, flags, e);

@@ -166,7 +166,7 @@ bool tls_ready(struct tls *t); /* the handshake is over */
 const char *tls_describe(
 	const struct tls *t); /* "TLS 1.2, ECDHE-RSA-AES128-GCM-SHA256", for traces */
 
-/* ---- network.c, dial.c: connections, kept for the next request to the same origin ---- */
+/* ---- network.c, resolve.c, dial.c: connections, kept for the next request to the same origin ---- */
 enum {
 	NET_GIVEN = 1, /* the user named this host: no look at its addresses, and it may see our
 			  certificate */
@@ -230,6 +230,10 @@ enum { E_ANSWERED = -10101 }; /* of connection_write while sending: the peer has
 /* While sending: E_ANSWERED where the peer has begun to, or an error; interim answers, which some send
  * unasked, are passed over. */
 int connection_answered(struct connection *c, struct err *e);
+/* The addresses of o (freeaddrinfo) within network_resolve_ms, however long the servers of DNS are silent. */
+struct addrinfo;
+extern unsigned network_resolve_ms;
+int resolve(const struct network *n, const struct origin *o, struct addrinfo **out, struct err *e);
 /* A connected TCP socket to o, non-blocking; the addresses are tried in turn, the next after 250 ms
  * or a failure. */
 int dial(struct network *n, const struct origin *o, unsigned flags, struct err *e);
