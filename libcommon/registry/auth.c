@@ -1,46 +1,22 @@
 /*
- * Authorization. Nothing is offered before it is asked for; what is offered belongs to one origin;
- * a token is fetched by one of the threads that need it, and renewed before it ends.
+ * Authorization. Nothing is offered before it is asked for; what is offered belongs to one origin; a token is fetched by
+ * one of the threads that need it, and renewed before it ends.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "libcommon/registry/internal.h"
+#include "libcommon/registry/auth.h"
 
-enum { TOKEN_REPLY_MAX = 256 << 10, TOKEN_TRIES = 3, EXPIRES_DEFAULT_S = 60, EXPIRES_NEVER_S = 1 << 30, CHALLENGES_MAX = 8 };
+enum { CHALLENGES_MAX = 8 };
 
-struct entry {
-	struct entry *next;
-	struct origin origin;
-	char *domain, *repository;
-	pthread_mutex_t lock;
-	struct challenge challenge; /* how it wants to be asked */
-	char *value;		    /* of Authorization, or NULL */
-	uint64_t born, renew_at;    /* clock_ms, of a token */
-	unsigned generation;
-	bool accepted; /* the server took the value of this generation */
-	bool bare;     /* credentials were looked for, and there are none */
-};
-
-struct auth {
-	struct network *net;
-	struct credentials *credentials;
-	pthread_mutex_t lock;
-	pthread_mutex_t look_up; /* helpers run one at a time */
-	struct entry *entries;
-	char *push;	    /* the repository that tokens are for pushing to, or NULL */
-	struct strs others; /* scopes that go along: what is mounted from */
-	_Atomic bool alone; /* the realm refused them */
-};
-
-static void secret_free(char *s)
+void secret_free(char *s)
 {
 	if (s)
 		explicit_bzero(s, strlen(s));
 	free(s);
 }
 
-static void secret_buf_release(struct buf *b)
+void secret_buf_release(struct buf *b)
 {
 	if (b->p)
 		explicit_bzero(b->p, b->cap);
@@ -63,7 +39,7 @@ void auth_close(struct auth *a)
 	if (!a)
 		return;
 	while (a->entries) {
-		struct entry *en = a->entries;
+		struct auth_entry *en = a->entries;
 
 		a->entries = en->next;
 		challenge_release(&en->challenge);
@@ -95,11 +71,11 @@ void auth_want_pull(struct auth *a, const char *other_repository)
 	strs_take(&a->others, steal_ptr(&scope));
 }
 
-static struct entry *entry_of(struct auth *a, const struct auth_target *t)
+static struct auth_entry *entry_of(struct auth *a, const struct auth_target *t)
 {
 	char authority[ORIGIN_TEXT_MAX];
 	const char *domain = t->domain ? t->domain : origin_authority(t->origin, authority);
-	struct entry *en;
+	struct auth_entry *en;
 
 	pthread_mutex_lock(&a->lock);
 	for (en = a->entries; en; en = en->next)
@@ -121,8 +97,7 @@ static struct entry *entry_of(struct auth *a, const struct auth_target *t)
 
 /* ---- credentials ---- */
 
-/* 1 found, 0 none. What was found where is for --auth-trace. */
-static int look_up(struct auth *a, const char *domain, const char *repository, struct credential *c,
+int auth_look_up(struct auth *a, const char *domain, const char *repository, struct credential *c,
 		   struct err *e)
 {
 	int r = 0;
@@ -143,42 +118,7 @@ static int look_up(struct auth *a, const char *domain, const char *repository, s
 	return r;
 }
 
-/* What may be sent to a realm: the registry's credentials where the realm is the registry's, else
- * those that the user has for the realm. */
-static int look_up_for_realm(struct auth *a, struct entry *en, const struct auth_target *t,
-			     const struct url *realm, struct credential *c, struct err *e)
-{
-	int related = realm_check(t->origin, realm, e);
-	char authority[ORIGIN_TEXT_MAX];
-	int r;
-
-	if (related < 0)
-		return related;
-	if (t->anonymous) {
-		memset(c, 0, sizeof(*c));
-		return 0;
-	}
-	r = look_up(a, en->domain, en->repository, c, e);
-	en->bare = r == 0;
-	/* a registry token does not go to the realm at all */
-	if (r > 0 && c->registry_token)
-		return r;
-	if (r > 0 && related)
-		network_trace(a->net, a->net->trace_auth, "auth: %s: they go to %s", en->domain,
-			      url_brief(realm));
-	if (r <= 0 || related)
-		return r;
-	credential_release(c);
-	r = look_up(a, origin_authority(&realm->origin, authority), "", c, e);
-	if (r < 0 || (r > 0 && !c->registry_token))
-		return r;
-	credential_release(c);
-	return err_set(e, E_AUTH,
-		       "its token realm %s is another site: credentials for %s are not sent there",
-		       url_brief(realm), en->domain);
-}
-
-static void basic_value(const struct credential *c, struct buf *out)
+void auth_basic(const struct credential *c, struct buf *out)
 {
 	_cleanup_(secret_buf_release) struct buf pair = BUF_INIT;
 
@@ -191,255 +131,12 @@ static void basic_value(const struct credential *c, struct buf *out)
 	base64_encode(buf_span(&pair), out);
 }
 
-/* ---- tokens ---- */
-
-static void add_parameter(struct buf *b, char sep, const char *key, struct span value)
-{
-	buf_addc(b, sep);
-	buf_adds(b, key);
-	buf_addc(b, '=');
-	url_add_escaped(b, value);
-}
-
-/* Whether a part of a challenge's scope is asked for already. */
-static bool scope_covered(const struct auth *a, const struct strs *scopes, struct span part)
-{
-	size_t n = strlen(a->push) + 12;
-
-	for (size_t i = 0; i < scopes->n; i++)
-		if (span_is(part, scopes->v[i]))
-			return true;
-	return part.n > n && span_starts(part, "repository:") &&
-	       span_eq(span_of(part.p + 11, n - 12), span_str(a->push)) && part.p[n - 1] == ':' &&
-	       (span_is(span_tail(part, n), "pull") || span_is(span_tail(part, n), "push") ||
-		span_is(span_tail(part, n), "push,pull"));
-}
-
-/* The scope that the challenge asks for, or reading the repository; where it is pushed to, one
- * token that serves for all that will be asked. */
-static void scopes_of(const struct auth *a, const struct entry *en, struct strs *out)
-{
-	struct span asked = span_str(en->challenge.scope), part;
-
-	if (!a->push || strcmp(en->repository, a->push)) {
-		if (asked.n)
-			strs_add(out, en->challenge.scope);
-		else if (*en->repository)
-			strs_take(out, xasprintf("repository:%s:pull", en->repository));
-		return;
-	}
-	strs_take(out, xasprintf("repository:%s:pull,push", a->push));
-	for (size_t i = 0; i < a->others.n && !a->alone; i++)
-		strs_add(out, a->others.v[i]);
-	while (span_cut(&asked, ' ', &part))
-		if (part.n && !scope_covered(a, out, part))
-			strs_take(out, span_dup(part));
-}
-
-/* RFC 6750: the token goes into a header, so it may hold nothing that ends one. */
-static bool token_valid(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] >= 0x7f)
-			return false;
-	return s.n > 0;
-}
-
-static void token_store(struct entry *en, struct span token, uint64_t expires)
-{
-	secret_free(en->value);
-	en->value = xmalloc(token.n + 8);
-	memcpy(en->value, "Bearer ", 7);
-	memcpy(en->value + 7, token.p, token.n);
-	en->value[7 + token.n] = 0;
-	en->born = clock_ms();
-	/* some seconds early, so that it lasts for the request that carries it */
-	en->renew_at = en->born + expires * 1000 - MIN(expires * 250, 10000);
-	en->generation++;
-	en->accepted = false;
-}
-
-static int token_take(struct entry *en, struct span reply, const struct url *realm, struct err *e)
-{
-	_cleanup_(json_freep) struct json *doc = NULL;
-	const struct json_limits lim = { .max_bytes = TOKEN_REPLY_MAX,
-					 .max_values = 1000,
-					 .max_depth = 16 };
-	struct span token = { 0 };
-	int64_t expires = EXPIRES_DEFAULT_S;
-	int r = json_parse(reply, &lim, &doc, e);
-
-	if (r < 0) {
-		err_prefix(e, "the reply of %s", url_brief(realm));
-		return r;
-	}
-	if ((!json_str(json_get(doc, "token"), &token) || token.n == 0) &&
-	    !json_str(json_get(doc, "access_token"), &token))
-		return err_set(e, E_PROTOCOL, "%s replies without a token", url_brief(realm));
-	if (!token_valid(token))
-		return err_set(e, E_PROTOCOL, "%s replies with a malformed token",
-			       url_brief(realm));
-	if (!json_i64(json_get(doc, "expires_in"), &expires) || expires <= 0)
-		expires = EXPIRES_DEFAULT_S;
-	expires = MIN(expires, 86400);
-	token_store(en, token, (uint64_t)expires);
-	return 0;
-}
-
-/* One request for a token. *status: of an error response. */
-static int token_ask(struct auth *a, struct entry *en, const struct http_request *q,
-		     const struct url *u, unsigned flags, unsigned *status, struct err *e)
-{
-	_cleanup_(exchange_closep) struct exchange *x = NULL;
-	_cleanup_(secret_buf_release) struct buf reply = BUF_INIT;
-	int r = exchange_open(a->net, q, u, flags, &x, e);
-
-	if (r < 0)
-		return r;
-	if (x->res.status / 100 == 3)
-		return err_set(e, E_AUTH,
-			       "the token realm %s redirects, which is not followed (HTTP %u)",
-			       url_brief(u), x->res.status);
-	if (x->res.status / 100 != 2) {
-		*status = x->res.status;
-		r = exchange_fault(x, NULL, e);
-		err_prefix(e, "token realm %s", url_brief(u));
-		return r == E_NOT_FOUND ? E_AUTH : r;
-	}
-	buf_reserve(&reply, 16 << 10);
-	r = stream_read_all(&x->body, TOKEN_REPLY_MAX, &reply);
-	if (r < 0)
-		return err_set(e, r, "the reply of %s: %s", url_brief(u),
-			       x->err.text[0] ? x->err.text : err_word(r));
-	return token_take(en, buf_span(&reply), u, e);
-}
-
-static int token_ask_retrying(struct auth *a, struct entry *en, const struct http_request *q,
-			      const struct url *u, unsigned flags, struct err *e)
-{
-	for (unsigned n = 0;; n++) {
-		struct err fault = { 0 };
-		unsigned status = 0;
-		int r = token_ask(a, en, q, u, flags, &status, &fault);
-
-		if (r == 0)
-			return 0;
-		if (n + 1 == TOKEN_TRIES || !fault_is_transient(r, status) ||
-		    network_sleep(a->net, 250u << n, &fault) < 0)
-			return err_set(e,
-				       r > -10000 || r == E_TRUNCATED || r == E_NOT_TLS
-					       ? E_UNAVAILABLE
-					       : r,
-				       "%s", fault.text);
-		a->net->stats.retries++;
-	}
-}
-
-/* By GET with Basic or without credentials (distribution's token specification). */
-static int token_get(struct auth *a, struct entry *en, const struct url *realm, unsigned flags,
-		     const struct credential *c, struct err *e)
-{
-	_cleanup_(buf_release) struct buf target = BUF_INIT;
-	_cleanup_(strs_release) struct strs scopes = { 0 };
-	_cleanup_(secret_buf_release) struct buf basic = BUF_INIT;
-	struct url u = { .origin = realm->origin };
-	struct http_request q = { .method = "GET" };
-	struct span text = span_str(realm->target);
-	char sep = span_find(text, '?') < text.n ? '&' : '?';
-
-	scopes_of(a, en, &scopes);
-	buf_add_span(&target, text);
-	if (en->challenge.service) {
-		add_parameter(&target, sep, "service", span_str(en->challenge.service));
-		sep = '&';
-	}
-	for (size_t i = 0; i < scopes.n; i++, sep = '&')
-		add_parameter(&target, sep, "scope", span_str(scopes.v[i]));
-	if (c) {
-		basic_value(c, &basic);
-		q.authorization = buf_str(&basic);
-	}
-	u.target = (char *)buf_str(&target);
-	return token_ask_retrying(a, en, &q, &u, flags, e);
-}
-
-/* By POST with a refresh token (distribution's OAuth2 token specification). */
-static int token_post(struct auth *a, struct entry *en, const struct url *realm, unsigned flags,
-		      const struct credential *c, struct err *e)
-{
-	_cleanup_(buf_release) struct buf scope = BUF_INIT;
-	_cleanup_(strs_release) struct strs scopes = { 0 };
-	_cleanup_(secret_buf_release) struct buf form = BUF_INIT;
-	struct http_request q = { .method = "POST",
-				  .content_type = "application/x-www-form-urlencoded" };
-
-	scopes_of(a, en, &scopes);
-	for (size_t i = 0; i < scopes.n; i++)
-		buf_addf(&scope, "%s%s", i ? " " : "", scopes.v[i]);
-	buf_reserve(&form, 3 * strlen(c->identity_token) + 4096);
-	buf_adds(&form, "grant_type=refresh_token&client_id=ocibox");
-	if (en->challenge.service)
-		add_parameter(&form, '&', "service", span_str(en->challenge.service));
-	if (scope.n)
-		add_parameter(&form, '&', "scope", buf_span(&scope));
-	add_parameter(&form, '&', "refresh_token", span_str(c->identity_token));
-	q.body = buf_span(&form);
-	return token_ask_retrying(a, en, &q, realm, flags, e);
-}
-
-static int token_request(struct auth *a, struct entry *en, const struct url *realm, unsigned flags,
-			 const struct credential *c, struct err *e)
-{
-	for (;;) {
-		bool more = a->others.n && !a->alone;
-		struct err fault = { 0 };
-		int r = c && c->identity_token ? token_post(a, en, realm, flags, c, &fault)
-					       : token_get(a, en, realm, flags, c, &fault);
-
-		/* who may not read what could be mounted may push all the same */
-		if (r != E_AUTH || !more)
-			return r < 0 ? err_set(e, r, "%s", fault.text) : r;
-		a->alone = true;
-	}
-}
-
-static int token_fetch(struct auth *a, struct entry *en, const struct auth_target *t, struct err *e)
-{
-	_cleanup_(url_release) struct url realm = { 0 };
-	struct credential c;
-	unsigned flags;
-	int r = url_parse(span_str(en->challenge.realm), &realm, e);
-
-	if (r < 0) {
-		err_prefix(e, "its token realm");
-		return E_AUTH;
-	}
-	flags = t->flags & NET_LOOPBACK_OK;
-	if (strcmp(realm.origin.host, t->origin->host) == 0)
-		flags = t->flags;
-	r = look_up_for_realm(a, en, t, &realm, &c, e);
-	if (r < 0)
-		return r;
-	if (r > 0 && c.registry_token) {
-		token_store(en, span_str(c.registry_token), EXPIRES_NEVER_S);
-		credential_release(&c);
-		return 0;
-	}
-	r = token_request(a, en, &realm, flags, r ? &c : NULL, e);
-	credential_release(&c);
-	if (r == 0)
-		network_trace(a->net, a->net->trace_auth, "auth: %s/%s: token from %s for %llu s",
-			      en->domain, en->repository, url_brief(&realm),
-			      (unsigned long long)(en->renew_at - en->born) / 1000);
-	return r;
-}
-
 /* ---- what requests ask ---- */
 
 int auth_header(struct auth *a, const struct auth_target *t, struct buf *out, unsigned *generation,
 		struct err *e)
 {
-	struct entry *en = entry_of(a, t);
+	struct auth_entry *en = entry_of(a, t);
 	int r = 0;
 
 	pthread_mutex_lock(&en->lock);
@@ -477,7 +174,7 @@ static int read_challenges(const struct http_response *res, struct challenge *c)
 	return c->scheme;
 }
 
-static int answer_basic(struct auth *a, struct entry *en, const struct auth_target *t,
+static int answer_basic(struct auth *a, struct auth_entry *en, const struct auth_target *t,
 			struct err *e)
 {
 	_cleanup_(secret_buf_release) struct buf value = BUF_INIT;
@@ -488,14 +185,14 @@ static int answer_basic(struct auth *a, struct entry *en, const struct auth_targ
 	/* they were offered, and refused */
 	if (en->value || t->anonymous)
 		return 0;
-	r = look_up(a, en->domain, en->repository, &c, e);
+	r = auth_look_up(a, en->domain, en->repository, &c, e);
 	en->bare = r == 0;
 	if (r <= 0)
 		return r;
 	if (*c.username) {
 		network_trace(a->net, a->net->trace_auth, "auth: %s: they go to %s", en->domain,
 			      origin_text(&en->origin, origin));
-		basic_value(&c, &value);
+		auth_basic(&c, &value);
 		en->value = xstrdup(buf_str(&value));
 		en->generation++;
 	} else {
@@ -508,7 +205,7 @@ static int answer_basic(struct auth *a, struct entry *en, const struct auth_targ
 int auth_challenged(struct auth *a, const struct auth_target *t, const struct http_response *res,
 		    unsigned generation, struct err *e)
 {
-	struct entry *en = entry_of(a, t);
+	struct auth_entry *en = entry_of(a, t);
 	struct challenge c = { 0 };
 	int r = 0;
 
@@ -541,7 +238,7 @@ int auth_challenged(struct auth *a, const struct auth_target *t, const struct ht
 
 void auth_accepted(struct auth *a, const struct auth_target *t, unsigned generation)
 {
-	struct entry *en = entry_of(a, t);
+	struct auth_entry *en = entry_of(a, t);
 
 	pthread_mutex_lock(&en->lock);
 	if (en->generation == generation)
@@ -551,7 +248,7 @@ void auth_accepted(struct auth *a, const struct auth_target *t, unsigned generat
 
 bool auth_is_bare(struct auth *a, const struct auth_target *t)
 {
-	struct entry *en = entry_of(a, t);
+	struct auth_entry *en = entry_of(a, t);
 	bool bare;
 
 	pthread_mutex_lock(&en->lock);

@@ -204,7 +204,7 @@ int dial(struct network *n, const struct origin *o, unsigned flags, struct err *
 	int fd;
 
 	if (network_time(n, CONNECT_MS) == 0)
-		return err_set(e, E_TRY_LATER, "the deadline is over");
+		return network_over(e);
 	fd = resolve(n, o, &all, e);
 	if (fd < 0)
 		return fd;

@@ -166,7 +166,7 @@ bool tls_ready(struct tls *t); /* the handshake is over */
 const char *tls_describe(
 	const struct tls *t); /* "TLS 1.2, ECDHE-RSA-AES128-GCM-SHA256", for traces */
 
-/* ---- network.c, resolve.c, dial.c: connections, kept for the next request to the same origin ---- */
+/* ---- network.c, connection.c, resolve.c, dial.c: connections, kept for the next request to the same origin ---- */
 enum {
 	NET_GIVEN = 1, /* the user named this host: no look at its addresses, and it may see our
 			  certificate */
@@ -220,9 +220,14 @@ void network_trace(struct network *n, bool on, const char *fmt, ...) _printf_(3,
 /* How long at the most, in ms, something that may take ms may go on; 0 when the deadline is over.
  */
 unsigned network_time(const struct network *n, unsigned ms);
+int network_over(struct err *e); /* E_TRY_LATER, and says that it is */
 int network_sleep(const struct network *n, uint64_t ms, struct err *e);
+/* A kept one, or a new one. */
 int connection_get(struct network *n, const struct origin *o, unsigned flags,
 		   struct connection **out, struct err *e);
+int connection_open(struct network *n, const struct origin *o, unsigned flags,
+		    struct connection **out, struct err *e);
+void connection_close(struct connection *c); /* NULL is fine */
 /* Keeps it for the next request, or closes it. */
 void connection_put(struct connection *c, bool reusable);
 int connection_write(struct connection *c, struct span data, struct err *e);
@@ -261,7 +266,7 @@ void exchange_closep(struct exchange **x);
  * NULL. */
 int exchange_fault(struct exchange *x, const char *hint, struct err *e);
 
-/* ---- auth.c: tokens and Authorization ---- */
+/* ---- auth.c, token.c: tokens and Authorization ---- */
 /*
  * What is known of how an origin wants to be asked. Keyed by (origin, credential domain); within it
  * a token is keyed by (realm, service, scope). Each entry has its own lock, so that of several
