@@ -33,6 +33,10 @@
  *                               before; the layer is the one that comparing the mounted tree
  *                               gives. Without a tree before whiteouts and opaque directories
  *                               are written as they stand, which is not that layer
+ *   --userxattr[=false]         overlayfs was mounted with the option userxattr, and its marks are
+ *                               user.overlay.* attributes; else trusted.overlay.*, and the others
+ *                               are some program's own. Default: as root trusted.overlay.*, with an
+ *                               error for a mark of the other kind; elsewhere userxattr
  *   --compression-format gzip|zstd|none
  *                               (default: gzip)
  *   --compression-level N       1 to 9 for gzip (default: 6), 1 to 4 for zstd (default: 3)
@@ -72,6 +76,7 @@ enum {
 	OPT_LOWER_IMAGE,
 	OPT_PLATFORM,
 	OPT_UPPER,
+	OPT_USERXATTR,
 	OPT_FORMAT,
 	OPT_LEVEL,
 	OPT_EXCLUDE,
@@ -89,6 +94,7 @@ static const struct option options[] = {
 	{ "lower-image", required_argument, NULL, OPT_LOWER_IMAGE },
 	{ "platform", required_argument, NULL, OPT_PLATFORM },
 	{ "upper", no_argument, NULL, OPT_UPPER },
+	{ "userxattr", optional_argument, NULL, OPT_USERXATTR },
 	{ "compression-format", required_argument, NULL, OPT_FORMAT },
 	{ "compression-level", required_argument, NULL, OPT_LEVEL },
 	{ "exclude", required_argument, NULL, OPT_EXCLUDE },
@@ -108,6 +114,7 @@ static bool upper, map, stats;
 static struct compression_choice compression = { .kind = COMPRESSION_GZIP };
 static struct strs excludes;
 static struct diff_options how;
+static enum overlay_marks marks;
 
 static enum compression format_of(const char *value)
 {
@@ -156,6 +163,9 @@ static void set_option(int opt)
 		break;
 	case OPT_UPPER:
 		upper = true;
+		break;
+	case OPT_USERXATTR:
+		marks = cli_bool("--userxattr", optarg) ? MARKS_USER : MARKS_TRUSTED;
 		break;
 	case OPT_FORMAT:
 		compression.kind = format_of(optarg);
@@ -252,7 +262,7 @@ static struct before *open_lower(struct err *e)
 			die_err(quoted_str(buf_str(&name)), dirs[n], NULL);
 		n++;
 	}
-	int r = before_from_dirs(dirs, n, upper || n > 1, &b, e);
+	int r = before_from_dirs(dirs, n, upper || n > 1 ? marks : MARKS_NONE, &b, e);
 	if (r < 0)
 		die_err("--lower", r, e);
 	while (n)
@@ -331,6 +341,9 @@ int mklayer_main(int argc, char **argv)
 	cli_need_stdout_not_tty();
 	cli_digestfile_open(&digests, digest_path);
 	enter_map();
+	if (marks == MARKS_NONE)
+		marks = sees_trusted_xattrs() ? MARKS_EITHER : MARKS_USER;
+	how.marks = marks;
 	int fd = dir_open(AT_FDCWD, dir);
 	if (fd < 0)
 		die_err(quoted_str(dir), fd, NULL);

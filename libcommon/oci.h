@@ -482,8 +482,18 @@ int compose_squash(const struct composition *c, const struct listing_options *lo
 /* ---- layers made: the difference of two trees, format 1 (design section 5) -------------------------------------------------------------- */
 /* The tree before. It ends before e does. */
 struct before;
-/* A directory, or several as overlayfs merges them (topmost first; overlay: whiteouts and marks mean something). Copies the descriptors. */
-int before_from_dirs(const int *dirs, size_t n, bool overlay, struct before **out, struct err *e);
+/*
+ * Whose extended attributes are overlayfs's word about a directory. The other kind is a program's own, which it may have set through the mount
+ * to hide files or to feign that they are gone.
+ */
+enum overlay_marks {
+	MARKS_NONE,    /* no overlay: whiteouts mean nothing either */
+	MARKS_TRUSTED, /* trusted.overlay.* */
+	MARKS_USER,    /* user.overlay.*: mounted with the option userxattr */
+	MARKS_EITHER,  /* trusted.overlay.*, and one of the other kind is E_UNSUPPORTED: somebody has to say what it is */
+};
+/* A directory, or several as overlayfs merges them (topmost first). Copies the descriptors. */
+int before_from_dirs(const int *dirs, size_t n, enum overlay_marks marks, struct before **out, struct err *e);
 /* What an image's layers hold: a listing with digests, which it owns. */
 struct before *before_from_listing(struct listing *l, struct err *e);
 void before_close(struct before *b); /* NULL is fine */
@@ -494,6 +504,7 @@ struct diff_options {
 	bool has_uid, has_gid, has_mtime, has_clamp; /* what is set is not compared */
 	uint32_t uid, gid;
 	int64_t mtime, clamp;       /* clamp: later times become it */
+	enum overlay_marks marks;   /* with DIFF_UPPER */
 };
 struct diff_stats {
 	uint64_t entries, whiteouts, bytes; /* bytes of contents written */

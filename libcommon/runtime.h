@@ -22,6 +22,8 @@ int id_maps_for_caller(struct id_maps *out, struct err *e);
 int userns_enter(const struct id_maps *m, struct err *e);
 /* True when this process has CAP_SYS_ADMIN-like root powers where it is: euid 0 and all ids mapped for chown. */
 bool privileged(void);
+/* True where trusted.* extended attributes are seen: CAP_SYS_ADMIN in the system's own user namespace. */
+bool sees_trusted_xattrs(void);
 
 /* ---- the jail (design section 3): called when all is open, before the first thread ------------------------------------------------- */
 struct jail_options {

@@ -91,7 +91,10 @@ rc_is 66 "no such image"
 
 # ---- overlay ----
 # an upper directory without its mount: what the kernel leaves there
-mark() { setfattr -n "user.overlay.$1" -v "$2" "$3"; }
+kind=user
+setfattr -n trusted.x -v 1 "$T/a/etc" 2>/dev/null && setfattr -x trusted.x "$T/a/etc" && [ "$(stat -Lc %i /proc/self/ns/user)" = 4026531837 ] && kind=trusted
+diag "marks are $kind.overlay.*"
+mark() { setfattr -n "$kind.overlay.$1" -v "$2" "$3"; }
 mkdir -p "$T/u/same" "$T/u/etc/deep"
 at "$T/u"
 mark opaque y "$T/u/etc/deep"
@@ -115,12 +118,12 @@ mark redirect /elsewhere "$T/u/etc/deep"
 run mklayer --upper --lower "$T/a" "$T/u"
 rc_is 65 "T17 a redirected directory is refused"
 like "$err" 'etc/deep: .*redirect_dir=off' "by name, with advice"
-setfattr -x user.overlay.redirect "$T/u/etc/deep"
-mark metacopy "" "$T/u/etc/deep/new" 2>/dev/null || setfattr -n user.overlay.metacopy "$T/u/etc/deep/new"
+setfattr -x $kind.overlay.redirect "$T/u/etc/deep"
+mark metacopy "" "$T/u/etc/deep/new" 2>/dev/null || setfattr -n $kind.overlay.metacopy "$T/u/etc/deep/new"
 run mklayer --upper --lower "$T/a" "$T/u"
 rc_is 65 "T17 a file of metadata only is refused"
 like "$err" 'etc/deep/new: .*metacopy=off' "by name, with advice"
-setfattr -x user.overlay.metacopy "$T/u/etc/deep/new"
+setfattr -x $kind.overlay.metacopy "$T/u/etc/deep/new"
 echo x >"$T/u/etc/deep/linked"
 mark nlink U+1 "$T/u/etc/deep/linked"
 run mklayer --upper --lower "$T/a" "$T/u"
@@ -137,6 +140,74 @@ cp -a "$T/a/same" "$T/low2/"
 at "$T/low er:1" "$T/low2"
 run mklayer --upper --lower "$T/low er\\:1:$T/low2" "$T/u"
 is "$(sha256sum <"$T/out")" "$(sha256sum <"$T/want")" "several lower directories, one with a colon in its name"
+
+# ---- whose marks: those of the other kind are a program's, which may set them through the mount ----
+mkdir -p "$T/fl/d" "$T/fu/d"
+for f in d/f zero; do : >"$T/fl/$f"; done
+cp -a "$T/fl/zero" "$T/fu/zero"
+at "$T/fl" "$T/fu"
+setfattr -n user.overlay.opaque -v y "$T/fu/d"
+at "$T/fu"
+run mklayer --upper --userxattr --lower "$T/fl" "$T/fu"
+is "$rc $(names)" "0 ./ d/ d/.wh.f " "--userxattr: opaque by user.overlay.opaque"
+run mklayer --upper --userxattr=false --lower "$T/fl" "$T/fu"
+is "$rc $(names)" "0 " "T17 --userxattr=false: it means nothing"
+run mklayer --upper --lower "$T/fl" "$T/fu"
+if [ $kind = trusted ]; then
+	rc_is 65 "T17 as root it is refused"
+	like "$err" 'mklayer: .*: d: .*user\.overlay\.opaque: .*--userxattr=false' "by name, with advice"
+else
+	is "$rc $(names)" "0 ./ d/ d/.wh.f " "heeded where trusted.* is not seen"
+	skip "needs root"
+fi
+setfattr -x user.overlay.opaque "$T/fu/d"
+setfattr -n user.overlay.whiteout -v y "$T/fu/zero"
+at "$T/fu"
+run mklayer --upper --userxattr --lower "$T/fl" "$T/fu"
+is "$rc $(names)" "0 ./ .wh.zero " "--userxattr: a whiteout by user.overlay.whiteout"
+run mklayer --upper --userxattr=false --lower "$T/fl" "$T/fu"
+is "$rc $(names)" "0 " "T16 --userxattr=false: it means nothing"
+for o in redirect metacopy nlink; do
+	ln "$T/fu/zero" "$T/fu/zero2"
+	setfattr -x user.overlay.whiteout "$T/fu/zero" 2>/dev/null
+	setfattr -n user.overlay.$o -v /x "$T/fu/zero" && setfattr -n user.overlay.$o -v /x "$T/fu/d"
+	run mklayer --upper --userxattr=false --lower "$T/fl" "$T/fu"
+	is "$rc $(names)" "0 ./ zero zero2 " "T17 nor does user.overlay.$o"
+	setfattr -x user.overlay.$o "$T/fu/zero" && setfattr -x user.overlay.$o "$T/fu/d"
+	rm "$T/fu/zero2"
+done
+if [ $kind = trusted ]; then
+	setfattr -n trusted.overlay.opaque -v y "$T/fu/d"
+	at "$T/fu"
+	run mklayer --upper --userxattr --lower "$T/fl" "$T/fu"
+	is "$rc $(names)" "0 " "T17 --userxattr: trusted.overlay.opaque means nothing"
+	run mklayer --upper --lower "$T/fl" "$T/fu"
+	is "$rc $(names)" "0 ./ d/ d/.wh.f " "but does by default"
+	# a program in the mount that hides what it did, and feigns deletions
+	cat >"$T/forge" <<'END'
+mount -t overlay overlay -o "lowerdir=$1/a,upperdir=$1/forge-u,workdir=$1/forge-w" "$1/forge-m" || exit 77
+echo evil >"$1/forge-m/etc/evil"
+: >"$1/forge-m/etc/zz"
+setfattr -n user.overlay.whiteout -v y "$1/forge-m/etc/zz"
+setfattr -n user.overlay.opaque -v y "$1/forge-m/etc"
+setfattr -n user.overlay.redirect -v /same "$1/forge-m/etc"
+mklayer --lower "$1/a" "$1/forge-m" | sha256sum
+END
+	mkdir "$T/forge-u" "$T/forge-w" "$T/forge-m"
+	chmod --reference "$T/a" "$T/forge-u"
+	run unshare -m sh "$T/forge" "$T"
+	if [ "$rc" = 0 ]; then
+		want=$out
+		run mklayer --upper --userxattr=false --lower "$T/a" "$T/forge-u"
+		is "$(sha256sum <"$T/out")" "$want" "T17 marks set through the mount change nothing: the mounted tree's layer"
+		run mklayer --upper --lower "$T/a" "$T/forge-u"
+		rc_is 65 "T17 and are seen by default"
+	else
+		skip "no overlay here" 2
+	fi
+else
+	skip "needs root" 4
+fi
 
 socket() { python3 -c 'import os, socket, sys; os.chdir(sys.argv[1]); socket.socket(socket.AF_UNIX).bind("s")' "$1"; }
 mkdir -p "$T/sock" "$T/sock-up"

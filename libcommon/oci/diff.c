@@ -242,7 +242,7 @@ static int survey_once(struct diff *d, const struct stat *st)
 static int merge_after(struct diff *d, struct tree *lower)
 {
 	_cleanup_(freep) int *dirs = xcalloc(lower->n + 1, sizeof(*dirs));
-	struct tree merged = { .overlay = true };
+	struct tree merged = { .marks = d->after.marks };
 	unsigned n = 0;
 	int r;
 
@@ -321,7 +321,7 @@ int diff_write(int dir, enum diff_form form, struct before *before, const struct
 	int r;
 
 	d.buffer = xmalloc(DIFF_BUFFER);
-	d.after.overlay = form == DIFF_UPPER;
+	d.after.marks = form == DIFF_UPPER ? o->marks : MARKS_NONE;
 	r = tree_open(&d.after, &dir, 1, e);
 	if (r == 0)
 		r = walk_all(&d);

@@ -50,7 +50,7 @@ enum { TREE_ABSENT = -1, TREE_CLOSED = -2 };
 struct tree {
 	const char *label; /* which of the trees, in messages */
 	unsigned n;
-	bool overlay;      /* whiteouts and opaque marks mean what they mean there */
+	enum overlay_marks marks; /* but for MARKS_NONE whiteouts and opaque marks mean what they mean there */
 	bool first_only;   /* names of the first directory only */
 	struct tree_slot *slots; /* n a level */
 	size_t *paths;           /* a level's length of path */
@@ -89,8 +89,8 @@ void xattrs_release(struct xattrs *x);
 /* Of name in dirfd (never followed), or of fd where name is NULL. path is for messages. */
 int xattrs_read(int dirfd, const char *name, const char *path, struct xattrs *x, struct err *e);
 bool xattrs_equal(const struct xattrs *a, const struct xattrs *b);
-/* Overlayfs's own mark: its value into out, its length, or 0 where it has none. */
-ssize_t overlay_mark(int dirfd, const char *name, const char *mark, char *out, size_t n);
+/* Overlayfs's mark of that kind (MARKS_TRUSTED or MARKS_USER), of name in dirfd or of dirfd: there? A value of one letter goes to *value, else 0. */
+bool overlay_mark(int dirfd, const char *name, enum overlay_marks kind, const char *mark, char *value);
 
 /* One by one, then sorted. What does not belong into a layer is left out. */
 void xattrs_add(struct xattrs *x, struct span name, struct span value);

@@ -131,14 +131,14 @@ static const struct before_ops dir_ops = {
 	.target = dir_target, .xattrs = dir_xattrs, .same = dir_same, .dirs = dir_dirs, .close = dir_close,
 };
 
-int before_from_dirs(const int *dirs, size_t n, bool overlay, struct before **out, struct err *e)
+int before_from_dirs(const int *dirs, size_t n, enum overlay_marks marks, struct before **out, struct err *e)
 {
 	struct before_tree *bt = xcalloc(1, sizeof(*bt));
 	int r;
 
 	bt->b.ops = &dir_ops;
 	bt->b.e = e;
-	bt->t.overlay = overlay;
+	bt->t.marks = marks;
 	r = tree_open(&bt->t, dirs, (unsigned)n, e);
 	if (r < 0) {
 		before_close(&bt->b);

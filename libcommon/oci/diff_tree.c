@@ -21,6 +21,18 @@ int tree_fail(struct tree *t, int code, const char *name, const char *what)
 		       name ? quoted_str(name) : t->path.n ? "" : ".", what ? what : "", what ? ": " : "", err_word(code));
 }
 
+/* The mark of an overlay's directory fd, or of name in it: 1, its value of one letter in *value; 0: there is none. */
+static int find_mark(const struct tree *t, int fd, const char *name, const char *mark, char *value)
+{
+	if (overlay_mark(fd, name, t->marks == MARKS_USER ? MARKS_USER : MARKS_TRUSTED, mark, value))
+		return 1;
+	if (t->marks != MARKS_EITHER || !overlay_mark(fd, name, MARKS_USER, mark, value))
+		return 0;
+	return err_set(t->e, E_UNSUPPORTED, "%s%s%s: it has the attribute user.overlay.%s: say --userxattr where overlayfs was mounted with userxattr, "
+					    "or --userxattr=false where a program has set it", quoted(buf_span(&t->path)), t->path.n && name ? "/" : "",
+		       name ? quoted_str(name) : t->path.n ? "" : ".", mark);
+}
+
 static struct tree_slot *slot(const struct tree *t, size_t level, unsigned i)
 {
 	return &t->slots[level * t->n + i];
@@ -57,7 +69,7 @@ static int fill(struct tree *t, unsigned i, int fd)
 {
 	struct tree_slot *s = &here(t)[i];
 	struct stat st;
-	char mark[4];
+	char value;
 
 	s->fd = fd;
 	t->open_n++;
@@ -65,13 +77,16 @@ static int fill(struct tree *t, unsigned i, int fd)
 		return -errno;
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
-	if (!t->overlay)
+	if (t->marks == MARKS_NONE)
 		return 0;
-	s->opaque = overlay_mark(fd, NULL, "opaque", mark, sizeof(mark)) == 1 && mark[0] == 'y';
-	if (overlay_mark(fd, NULL, "redirect", mark, sizeof(mark)) >= 0)
-		return err_set(t->e, E_UNSUPPORTED, "%s: overlayfs has its contents under another name (mount with redirect_dir=off, or give the "
+	int r = find_mark(t, fd, NULL, "opaque", &value);
+	s->opaque = r > 0 && value == 'y';
+	if (r >= 0)
+		r = find_mark(t, fd, NULL, "redirect", &value);
+	if (r > 0)
+		r = err_set(t->e, E_UNSUPPORTED, "%s: overlayfs has its contents under another name (mount with redirect_dir=off, or give the "
 						    "mounted tree without --upper)", quoted(buf_span(&t->path)));
-	return 0;
+	return r;
 }
 
 int tree_open(struct tree *t, const int *roots, unsigned n, struct err *e)
@@ -93,20 +108,22 @@ int tree_open(struct tree *t, const int *roots, unsigned n, struct err *e)
 
 int tree_check_file(struct tree *t, int fd, const char *name)
 {
-	char mark[1];
+	char value;
+	int r = t->marks == MARKS_NONE ? 0 : find_mark(t, fd, NULL, "metacopy", &value);
 
-	if (!t->overlay || overlay_mark(fd, NULL, "metacopy", mark, sizeof(mark)) < 0)
-		return 0;
+	if (r <= 0)
+		return r;
 	return err_set(t->e, E_UNSUPPORTED, "%s%s%s: overlayfs holds only its metadata here (mount with metacopy=off, or give the mounted tree "
 					    "without --upper)", quoted(buf_span(&t->path)), t->path.n ? "/" : "", quoted_str(name));
 }
 
 int tree_check_links(struct tree *t, int fd, const char *name)
 {
-	char mark[16];
+	char value;
+	int r = t->marks == MARKS_NONE || t->which ? 0 : find_mark(t, fd, NULL, "nlink", &value);
 
-	if (!t->overlay || t->which || overlay_mark(fd, NULL, "nlink", mark, sizeof(mark)) < 0)
-		return 0;
+	if (r <= 0)
+		return r;
 	return err_set(t->e, E_UNSUPPORTED, "%s%s%s: overlayfs keeps hard links of it in its index (mount with index=off, or give the "
 					    "mounted tree without --upper)", quoted(buf_span(&t->path)), t->path.n ? "/" : "", quoted_str(name));
 }
@@ -186,15 +203,16 @@ bool tree_opaque(const struct tree *t)
 	return here(t)[0].opaque;
 }
 
-static bool is_whiteout(const struct tree *t, int dirfd, const char *name, const struct stat *st)
+/* 1, 0 */
+static int is_whiteout(const struct tree *t, int dirfd, const char *name, const struct stat *st)
 {
-	char mark[1];
+	char value;
 
-	if (!t->overlay)
-		return false;
+	if (t->marks == MARKS_NONE)
+		return 0;
 	if (S_ISCHR(st->st_mode))
 		return st->st_rdev == 0;
-	return S_ISREG(st->st_mode) && st->st_size == 0 && overlay_mark(dirfd, name, "whiteout", mark, sizeof(mark)) >= 0;
+	return S_ISREG(st->st_mode) && st->st_size == 0 ? find_mark(t, dirfd, name, "whiteout", &value) : 0;
 }
 
 int tree_look(struct tree *t, const char *name, struct stat *st)
@@ -211,7 +229,8 @@ int tree_look(struct tree *t, const char *name, struct stat *st)
 			return tree_fail(t, -errno, name, NULL);
 		}
 		t->which = i;
-		return !is_whiteout(t, fd, name, st);
+		int gone = is_whiteout(t, fd, name, st);
+		return gone < 0 ? gone : !gone;
 	}
 	return 0;
 }
@@ -267,10 +286,11 @@ struct entry64 {
 	char name[];
 };
 
-static enum name_kind kind_of(const struct tree *t, int fd, const struct entry64 *e)
+/* An enum name_kind */
+static int kind_of(const struct tree *t, int fd, const struct entry64 *e)
 {
 	struct stat st;
-	bool maybe = t->overlay && (e->type == DT_CHR || e->type == DT_REG);
+	bool maybe = t->marks != MARKS_NONE && (e->type == DT_CHR || e->type == DT_REG);
 
 	if (e->type == DT_SOCK)
 		return NAME_SOCKET;
@@ -280,7 +300,8 @@ static enum name_kind kind_of(const struct tree *t, int fd, const struct entry64
 		return NAME_ENTRY;
 	if (S_ISSOCK(st.st_mode))
 		return NAME_SOCKET;
-	return is_whiteout(t, fd, e->name, &st) ? NAME_WHITEOUT : NAME_ENTRY;
+	int gone = is_whiteout(t, fd, e->name, &st);
+	return gone < 0 ? gone : gone ? NAME_WHITEOUT : NAME_ENTRY;
 }
 
 static int list_one(struct tree *t, unsigned which, int fd, struct names *n)
@@ -297,9 +318,13 @@ static int list_one(struct tree *t, unsigned which, int fd, struct names *n)
 			return 0;
 		for (long at = 0; at < got;) {
 			const struct entry64 *e = (const struct entry64 *)(const void *)(space + at);
-			if (strcmp(e->name, ".") != 0 && strcmp(e->name, "..") != 0)
-				names_add(n, e->name, which, kind_of(t, fd, e));
 			at += e->reclen;
+			if (strcmp(e->name, ".") == 0 || strcmp(e->name, "..") == 0)
+				continue;
+			int kind = kind_of(t, fd, e);
+			if (kind < 0)
+				return kind;
+			names_add(n, e->name, which, (enum name_kind)kind);
 		}
 	}
 }

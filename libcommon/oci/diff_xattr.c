@@ -69,18 +69,15 @@ static ssize_t list(int dirfd, const char *file, char *out, size_t n)
 	return r < 0 ? -errno : r;
 }
 
-ssize_t overlay_mark(int dirfd, const char *name, const char *mark, char *out, size_t n)
+bool overlay_mark(int dirfd, const char *name, enum overlay_marks kind, const char *mark, char *value)
 {
-	static const char *const forms[] = { "trusted.overlay.", "user.overlay." };
+	char full[64];
 
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		char full[64];
-		snprintf(full, sizeof(full), "%s%s", forms[i], mark);
-		ssize_t r = read_one(dirfd, name, full, out, n);
-		if (r >= 0 || r == -ERANGE)
-			return r == -ERANGE ? (ssize_t)n + 1 : r;
-	}
-	return -1;
+	snprintf(full, sizeof(full), "%s.overlay.%s", kind == MARKS_USER ? "user" : "trusted", mark);
+	ssize_t r = read_one(dirfd, name, full, value, 1);
+	if (r != 1)
+		*value = '\0';
+	return r >= 0 || r == -ERANGE;
 }
 
 /* What is overlayfs's, this host's or this file system's is no part of the tree. */
