@@ -169,7 +169,7 @@ static int wait_readable(struct connection *c)
 		if (ms == 0)
 			return err_set(&c->err, E_TRY_LATER,
 				       "the server takes longer than %u s to answer",
-				       network_head_ms / 1000);
+				       (c->patient ? c->stall_ms : network_head_ms) / 1000);
 		if (c->measured && c->net->min_rate && c->wait_ms < RATE_WINDOW_MS)
 			ms = (unsigned)MIN((uint64_t)ms, RATE_WINDOW_MS - c->wait_ms);
 		r = poll(&p, 1, (int)ms);
@@ -269,8 +269,8 @@ static int tls_step(struct connection *c, struct span *data, struct err *e)
 	if (n < 0)
 		return (int)n;
 	c->hi += (size_t)n;
-	/* an end without close_notify: whether it cuts something off is for the HTTP framing to say
-	 */
+	/* whether an end without close_notify cuts something off is for the HTTP framing to say */
+	c->cut = n == 0;
 	return n > 0;
 }
 

@@ -61,6 +61,9 @@ static void body_fill(struct stream *s)
 		if (stream_peek(in).n)
 			continue;
 		r = in->err ? in->err : http_response_end(&x->res);
+		/* where only the end of the connection ends the body, anybody on the way can do that */
+		if (r == 0 && x->res.framing == HTTP_TO_CLOSE && x->c->cut)
+			r = E_TRUNCATED;
 		if (r == 0) {
 			body_ends(x);
 			return;

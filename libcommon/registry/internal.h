@@ -203,6 +203,7 @@ struct connection {
 	unsigned char *buf;	      /* received */
 	size_t lo, hi;		      /* what of it is not yet used (TLS records) */
 	uint64_t wait_ms, wait_bytes; /* since the present measure of the rate, or the request, began */
+	bool cut;		      /* TLS ended without a goodbye */
 	bool measured;		      /* the rate counts: a body is under way */
 	bool patient;		      /* the head may take as long as one byte of it */
 	bool sending;		      /* a request's body, which an early answer ends */

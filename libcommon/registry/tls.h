@@ -51,7 +51,7 @@ struct verifier {
 	br_x509_trust_anchor anchors[ANCHORS_MAX];
 	unsigned paths;	       /* tried */
 	unsigned verdict;      /* of the first, in BearSSL's numbers */
-	bool path_constrained; /* by a CA of the chain */
+	enum verdict unfit;    /* what we ourselves hold against a path, or VERDICT_MALFORMED for nothing */
 	const br_x509_pkey *key;
 	unsigned anchors_n;
 	bool any_cas;

@@ -23,7 +23,8 @@ static void chain_start(const br_x509_class **ctx, const char *server_name)
 
 	buf_clear(&v->bytes);
 	v->n = v->paths = v->verdict = 0;
-	v->too_big = v->constrained = v->path_constrained = false;
+	v->too_big = v->constrained = false;
+	v->unfit = VERDICT_MALFORMED;
 	v->key = NULL;
 }
 
@@ -92,12 +93,18 @@ static unsigned path_validate(struct tls *t, const unsigned *path, unsigned n)
 	return m->vtable->end_chain(&m->vtable);
 }
 
-static bool path_constrained(const struct verifier *v, const unsigned *path, unsigned n)
+/* What BearSSL does not look at: constraints on names, uses, and a name that is in the subject alone. */
+static enum verdict path_unfit(const struct tls *t, const unsigned *path, unsigned n)
 {
+	const struct verifier *v = &t->verifier;
+
 	for (unsigned i = 0; i < n; i++)
 		if (v->certs[path[i]].name_constraints)
-			return true;
-	return false;
+			return VERDICT_NAME_CONSTRAINTS;
+	for (unsigned i = 0; i < n; i++)
+		if (v->certs[path[i]].other_use)
+			return VERDICT_OTHER_USE;
+	return t->server_name[0] && !v->certs[0].alt_names.p ? VERDICT_OTHER_HOST : VERDICT_MALFORMED;
 }
 
 /* Tries the path, and what it becomes with each certificate that may have issued its last. True
@@ -125,10 +132,10 @@ static bool path_try(struct tls *t, unsigned *path, unsigned n)
 	if (longer || v->paths++ >= PATHS_MAX)
 		return false;
 	verdict = path_validate(t, path, n);
-	if ((verdict == 0 || verdict == BR_ERR_X509_CRITICAL_EXTENSION) &&
-	    path_constrained(v, path, n)) {
-		v->path_constrained = true;
-		verdict = BR_ERR_X509_CRITICAL_EXTENSION;
+	if (verdict == 0 || verdict == BR_ERR_X509_CRITICAL_EXTENSION) {
+		v->unfit = path_unfit(t, path, n);
+		if (v->unfit != VERDICT_MALFORMED)
+			verdict = BR_ERR_X509_CRITICAL_EXTENSION;
 	}
 	if (v->paths == 1 || (v->verdict == BR_ERR_X509_NOT_TRUSTED && verdict))
 		v->verdict = verdict;
@@ -198,8 +205,8 @@ static unsigned chain_end(const br_x509_class **ctx)
 	if (tls_anchors_find(t, &t->err) < 0)
 		return BR_ERR_X509_NOT_TRUSTED;
 	if (!path_try(t, path, 1))
-		return refuse(t, v->path_constrained ? VERDICT_NAME_CONSTRAINTS
-						     : verdict_from_bearssl(v->verdict));
+		return refuse(t, v->unfit != VERDICT_MALFORMED ? v->unfit
+							       : verdict_from_bearssl(v->verdict));
 	if (t->address_n && !cert_has_address(&v->certs[0], span_of(t->address, t->address_n)))
 		return refuse(t, VERDICT_OTHER_HOST);
 	v->key = v->minimal.vtable->get_pkey(&v->minimal.vtable, NULL);

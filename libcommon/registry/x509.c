@@ -100,6 +100,20 @@ static bool time_parse(struct span *in, int64_t *out)
 	return true;
 }
 
+/* Whether servers, or any use, are among the extended key usages. */
+static bool serves(struct span list)
+{
+	struct span uses, oid, whole;
+
+	if (!der_take(&list, DER_SEQUENCE, &uses, &whole))
+		return false;
+	while (der_take(&uses, DER_OID, &oid, &whole))
+		if (span_eq(oid, SPAN("\x2b\x06\x01\x05\x05\x07\x03\x01")) ||
+		    span_eq(oid, SPAN("\x55\x1d\x25\x00")))
+			return true;
+	return false;
+}
+
 static bool extension_parse(struct span in, struct cert *out)
 {
 	struct span oid, v, whole;
@@ -115,6 +129,8 @@ static bool extension_parse(struct span in, struct cert *out)
 		return der_take(&v, DER_SEQUENCE, &out->alt_names, &whole);
 	if (span_eq(oid, SPAN("\x55\x1d\x1e")))
 		out->name_constraints = true;
+	if (span_eq(oid, SPAN("\x55\x1d\x25")))
+		out->other_use = !serves(v);
 	return true;
 }
 
@@ -234,15 +250,15 @@ bool pem_next(struct span *text, struct span *label, struct span *body)
 			return false;
 		*text = span_tail(*text, at + 11);
 		at = find_text(*text, "-----");
-		if (at == text->n)
-			return false;
 		*label = span_of(text->p, at);
 		*text = span_tail(*text, at + 5);
-		at = find_text(*text, "-----END ");
-		if (at == text->n)
-			return false;
+		at = find_text(*text, "-----");
 		*body = span_of(text->p, at);
-		*text = span_tail(*text, at + 9);
+		*text = span_tail(*text, at);
+		/* one that is not ended before the next begins is none */
+		if (!span_starts(*text, "-----END "))
+			continue;
+		*text = span_tail(*text, 9);
 		if (label->n < 64)
 			return true;
 	}

@@ -13,6 +13,7 @@ struct cert {
 	int64_t not_before, not_after;
 	struct span alt_names; /* the contents of GeneralNames; p is NULL where there are none */
 	bool name_constraints;
+	bool other_use; /* its extended key usage names others than servers only */
 };
 /* 0 or E_FORMAT. */
 int cert_parse(struct span der, struct cert *out);
@@ -33,6 +34,7 @@ enum verdict {
 	VERDICT_MALFORMED,
 	VERDICT_DATES,
 	VERDICT_OTHER_HOST,
+	VERDICT_OTHER_USE,
 	VERDICT_UNKNOWN_CA,
 	VERDICT_NAME_CONSTRAINTS,
 	VERDICT_EXTENSION,
