@@ -165,10 +165,13 @@ $(O)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(flags-text)' | cmp -s - $@ || echo '$(flags-text)' >$@
 
+# OBJECTS=FOLDER: objects that are the same in several configurations are compiled once and kept there.
+OBJECTS :=
+compile = $(if $(OBJECTS),scripts/share $(OBJECTS) $@ $<) $(CC) $(CFLAGS) $1 -MMD -MP $(if $(OBJECTS),,-c -o $@ $<)
 $(O)/%.o: %.c $(O)/flags $(O)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "  CC      $(FLAVOUR) $<"
-	$(Q)$(CC) $(CFLAGS) $(if $(filter libcommon/%,$<),-Wmissing-prototypes) $(cflags-$*.o) -MMD -MP -c -o $@ $<
+	$(Q)$(call compile,$(if $(filter libcommon/%,$<),-Wmissing-prototypes) $(cflags-$*.o))
 
 $(G)/%.o: $(G)/%.c $(O)/flags $(O)/deps.stamp
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -233,7 +236,7 @@ replay: $(REPLAY)
 fuzzers: $(FUZZ:%=$(O)/tests/fuzz/%)
 
 # Leaks are looked for in the unit tests and the fuzz targets only: an applet's end frees its memory.
-test-env = OCIBOX=$(abspath $(BIN)) BUILD=$(abspath $(O)) UBSAN_OPTIONS=print_stacktrace=1
+test-env = OCIBOX=$(abspath $(BIN)) BUILD=$(abspath $(O)) UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=$${TSAN_OPTIONS-report_thread_leaks=0}
 UNITS := $(if $(filter command,$(origin T)),,$(UNIT) $(REPLAY))
 check: $(BIN) $(UNIT) $(REPLAY)
 	$(Q)bad=0; export $(test-env); \
@@ -260,11 +263,12 @@ fuzz-smoke:
 # --- other configurations -------------------------------------------------------------------------------
 # Each applet alone, and nothing that it does not need.
 solo: $(KCONFIG)
+	@find build/objects -type f -mtime +1 -delete 2>/dev/null || :
 	$(Q)for a in $(basename $(notdir $(APPLETS))); do \
 		o=build/solo/$$a; mkdir -p $$o; \
 		echo "CONFIG_$$(echo $$a | tr a-z- A-Z_)=y" >$$o/only; \
 		KCONFIG_ALLCONFIG=$$o/only KCONFIG_CONFIG=$$o/.config kconfig-conf --allnoconfig Kconfig >/dev/null && \
-		$(MAKE) O=$$o CONFIG=$$o/.config && $$o/ocibox --list | grep -qx $$a || exit 1; \
+		$(MAKE) O=$$o CONFIG=$$o/.config OBJECTS=build/objects && $$o/ocibox --list | grep -qx $$a || exit 1; \
 	done
 
 # The ledger of sizes, tests/size.txt: `size` writes it, `size-check` (tests/size.t) tells when it is out
@@ -274,7 +278,7 @@ size-build: $(KCONFIG)
 	$(Q)for c in $(SIZED); do \
 		o=build/size/$$c; mkdir -p $$o; \
 		KCONFIG_CONFIG=$$o/.config kconfig-conf --defconfig=configs/$${c}_defconfig Kconfig >/dev/null && \
-		$(MAKE) O=$$o CONFIG=$$o/.config && \
+		$(MAKE) O=$$o CONFIG=$$o/.config OBJECTS=build/objects && \
 		scripts/size $$c $$o/ocibox.debug.map $$o/ocibox >$$o/size.txt || exit 1; \
 	done
 size: size-build

@@ -50,7 +50,7 @@ for seed in 0x1 0x2 0x5; do
 	mkdir -p $o
 	KCONFIG_SEED=$seed KCONFIG_CONFIG=$o/.config kconfig-conf --randconfig Kconfig >/dev/null 2>&1
 	sed -i '/WERROR/d' $o/.config
-	ok "make randconfig with KCONFIG_SEED=$seed builds, and so do its tests" mk O=$o CONFIG=$o/.config all unit
+	ok "make randconfig with KCONFIG_SEED=$seed builds, and so do its tests" mk O=$o CONFIG=$o/.config OBJECTS=build/objects all unit
 	ok "and runs" $o/ocibox --version
 done
 rm "$o/libcommon/main.o"
