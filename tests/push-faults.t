@@ -265,6 +265,23 @@ like "$(jq -rs '[.[]|select(.path|test("mounts"))|select(.path|startswith("/toke
 	'scope=repository%3Amounts%3Apull%2Cpush&scope=repository%3Aone%3Apull&scope=repository%3Atwo%3Apull' "that may pull from where it is mounted from"
 bg_end "$faultd"
 
+# ---- a realm that gives no token for what could be mounted from means no mount, whatever it says and whenever it is asked
+bearer='"auth":{"bearer":"tok","realm":"@A@/token","service":"s"},"token":{"creds":"'$secret'","reply":{"token":"tok","expires_in":300}}'
+for how in 401 403 400 404; do
+	start_faultd "scope$how" "{\"servers\":{\"A\":{\"uploads\":true,\"repos\":{\"base\":\"$img\"},$bearer}},\"rules\":[
+		{\"path\":\"^/token.*base\",\"do\":{\"status\":$how,\"json\":{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no such scope\"}]}}},
+		{\"method\":\"POST\",\"path\":\"[?]mount=\",\"do\":{\"status\":401,\"headers\":{\"WWW-Authenticate\":
+			\"Bearer realm=\\\"@A@/token\\\",service=\\\"s\\\",scope=\\\"repository:scope:pull,push repository:base:pull\\\"\"}}}]}"
+	for more in '' '--mount-from base'; do
+		run sh -c 'img=$1 to=$2 creds=$3; shift 3; timeout 60 push "$@" --creds-fd 3 "$img" "$to" 3<"$creds"' - \
+			"$img:latest" "$addr/scope${more:+2}:1" "$T/creds" $more
+		rc_is 0 "a realm that says $how to a mount's scope${more:+ ($more)}"
+		like "$err" '[0-9.]+ MB sent in [0-9.]+ s$' "the blobs are sent then"
+	done
+	ok "and it is not asked again for each blob" test "$(jq -s '[.[]|select(.path|test("^/token.*base"))]|length' "$T/scope$how/log")" -le 2
+	bg_end "$faultd"
+done
+
 # ---- layers that are not for distribution stay here
 python3 - "$img" "$T/foreign" <<'PY'
 import hashlib, json, shutil, sys

@@ -79,11 +79,22 @@ static void scopes_of(const struct auth *a, const struct auth_entry *en, struct 
 		return;
 	}
 	strs_take(out, xasprintf("repository:%s:pull,push", a->push));
-	for (size_t i = 0; i < a->others.n && !a->alone; i++)
+	if (a->alone)
+		return;
+	for (size_t i = 0; i < a->others.n; i++)
 		strs_add(out, a->others.v[i]);
 	while (span_cut(&asked, ' ', &part))
 		if (part.n && !scope_covered(a, out, part))
 			strs_take(out, span_dup(part));
+}
+
+/* Whether more is asked for than pushing takes. */
+static bool asks_for_more(const struct auth *a, const struct auth_entry *en)
+{
+	_cleanup_(strs_release) struct strs scopes = { 0 };
+
+	scopes_of(a, en, &scopes);
+	return a->push && scopes.n > 1;
 }
 
 /* RFC 6750: the token goes into a header, so it may hold nothing that ends one. */
@@ -241,13 +252,13 @@ static int token_request(struct auth *a, struct auth_entry *en, const struct url
 			 const struct credential *c, struct err *e)
 {
 	for (;;) {
-		bool more = a->others.n && !a->alone;
+		bool more = asks_for_more(a, en);
 		struct err fault = { 0 };
 		int r = c && c->identity_token ? token_post(a, en, realm, flags, c, &fault)
 					       : token_get(a, en, realm, flags, c, &fault);
 
 		/* who may not read what could be mounted may push all the same */
-		if (r != E_AUTH || !more)
+		if ((r != E_AUTH && r != E_PROTOCOL) || !more)
 			return r < 0 ? err_set(e, r, "%s", fault.text) : r;
 		a->alone = true;
 	}
