@@ -347,6 +347,11 @@ static void open_artifact(struct push_cli *p)
 	p->plan.docs_n = 1;
 }
 
+static void on_signal(void *arg)
+{
+	push_abandon(&((struct push_cli *)arg)->plan);
+}
+
 static void send_all(struct push_cli *p)
 {
 	struct err e = { 0 };
@@ -363,6 +368,7 @@ static void send_all(struct push_cli *p)
 	if (CFG_PROGRESS)
 		p->progress = progress_start(p->cli.progress_mode, p->cli.progress_fd, p->meters,
 					     p->plan.blobs_n);
+	cli_on_signal(on_signal, p);
 	r = push_run(p->r, &p->plan, &p->push, &p->stats, &e);
 	if (r < 0)
 		fail(p, r, &e);

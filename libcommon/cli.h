@@ -196,6 +196,9 @@ void cli_jail(const int *write_below, size_t n);
 /* ---- guard: the work is done by a child (io.h, guard_fork) -------------------------------------------------------------------------- */
 /* False in the child. True in the parent when the child has succeeded; else it undoes, and ends as the child did. */
 bool cli_guarded(void (*undo)(void *arg), void *arg);
+/* A signal that asks to end does so when undo has returned, which is called on a thread of its own; a second one does not wait for that.
+ * Signals are the business of that thread from here on. */
+void cli_on_signal(void (*undo)(void *arg), void *arg);
 
 /* ---- progress ------------------------------------------------------------------------------------------------------------------------------------------- */
 enum progress_mode cli_progress_mode(const char *value); /* dies with 64 */

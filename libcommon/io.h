@@ -217,6 +217,7 @@ void staging_close(struct staging *s);
  * Forks. 1 in the child, which is killed when the parent dies. In the parent 0, when the child has ended: *status is its wait status, and *signo the
  * signal (HUP, INT, QUIT, TERM) that asked to end, on which the child was killed, or 0. -errno. Before the first thread. */
 int guard_fork(int *status, int *signo);
+void guard_signals(sigset_t *set); /* those that ask to end, and are not ignored */
 /* Signals that ask to end wait for guard_fork: what is made before it is cleaned up, too. */
 void guard_hold(void);
 

@@ -162,6 +162,7 @@ struct push {
 	struct push_blob *blobs; /* configs and layers in the order of the manifests, each once */
 	size_t blobs_n, layers_n;
 	size_t foreign_n; /* layers that are not for distribution, and are left out */
+	struct push_run *run;    /* private: while push_run is at work */
 };
 /* Lists what docs name. Repositories that an image of this registry is known to come from are noted for mounting. */
 int push_plan(struct push *p, const char *domain, struct err *e);
@@ -193,6 +194,9 @@ struct artifact {
 int artifact_document(const struct artifact *a, struct document *out, struct err *e);
 int artifact_plan(const struct artifact *a, struct push *p, struct err *e); /* after push_plan: gives the blobs their files */
 /* Blobs, then documents, the tags last. */
-int push_run(struct registry *r, const struct push *p, const struct push_options *o, struct push_stats *stats, struct err *e);
+int push_run(struct registry *r, struct push *p, const struct push_options *o, struct push_stats *stats, struct err *e);
+/* From another thread, before it ends the process: uploads that are open at the registry are taken back, within two seconds. push_run does
+ * not return then. */
+void push_abandon(struct push *p);
 
 #endif

@@ -279,8 +279,68 @@ for how in 401 403 400 404; do
 		like "$err" '[0-9.]+ MB sent in [0-9.]+ s$' "the blobs are sent then"
 	done
 	ok "and it is not asked again for each blob" test "$(jq -s '[.[]|select(.path|test("^/token.*base"))]|length' "$T/scope$how/log")" -le 2
+	ok "nor is the mount" test "$(jq -s '[.[]|select(.path|test("[?]mount="))]|length' "$T/scope$how/log")" -le 2
 	bg_end "$faultd"
 done
+
+# ---- what comes to no end is taken back, and that takes no long time
+start_faultd e "{\"servers\":{\"A\":{\"uploads\":true}},\"rules\":[
+	{\"method\":\"PUT\",\"path\":\"^/v2/(deny|silent)/$up\",$big,\"do\":{\"delay\":0.5,\"status\":403}},
+	{\"method\":\"PUT\",\"path\":\"$up\",\"do\":{\"delay\":4}},
+	{\"method\":\"DELETE\",\"path\":\"^/v2/silent\",\"do\":{\"delay\":30}}]}"
+A=$addr
+taken_back() { jq -s "[.[] | select(.method == \"DELETE\" and .status == 204 and (.path | startswith(\"/v2/$1/\"))) | .path] | unique | length" "$T/e/log"; }
+ms() { echo $(($(date +%s%N) / 1000000)); }
+run push --retries 0 "$img:latest" "$A/deny:1"
+rc_is 77 "one blob is refused while others are under way"
+is "$(taken_back deny)" 3 "the uploads of all are taken back"
+t0=$(ms)
+run push --retries 0 "$img:latest" "$A/silent:1"
+rc_is 77 "a refusal by a server that falls silent then"
+ok "it is not waited for long" test $(($(ms) - t0)) -le 4000
+for sig in term.15 int.2 hup.1; do
+	no=${sig#*.} sig=${sig%.*}
+	# a shell's background jobs ignore SIGINT
+	python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])' \
+		push --chunk-size 100k "$img:latest" "$A/sig$sig:1" 2>"$T/sig.err" &
+	p=$!
+	wait_for 10 grep -q "POST.*sig$sig/$up" "$T/e/log"
+	sleep 0.5
+	kill "-$no" $p
+	wait $p
+	is "$? $(cat "$T/sig.err")" "$((128 + no)) " "sig$sig ends push by that signal"
+	is "$(taken_back sig$sig)" "$(jq -s "[.[] | select(.method == \"POST\" and (.path | startswith(\"/v2/sig$sig/\")))] | length" "$T/e/log")" \
+		"and its uploads are taken back"
+done
+push "$img:latest" "$A/silent:2" 2>/dev/null &
+p=$!
+sleep 1
+t0=$(ms)
+kill -TERM $p
+wait $p
+is $? 143 "SIGTERM while the server is silent"
+ok "is not held up for long" test $(($(ms) - t0)) -le 3000
+(trap '' TERM; exec push "$img:latest" "$A/ignored:1") >"$T/out" 2>&1 &
+p=$!
+sleep 0.5
+kill -TERM $p
+wait $p
+is $? 0 "a signal that is ignored stays so"
+bg_end "$faultd"
+
+# ---- a size that is refused is remembered for the other blobs
+start_faultd l "{\"servers\":{\"A\":{\"uploads\":true}},\"rules\":[
+	{\"method\":\"PUT\",\"path\":\"^/v2/size/$up\",$big,\"do\":{\"status\":413,\"unread\":true}},
+	{\"method\":\"PUT\",\"path\":\"^/v2/chunks/$up\",\"header\":{\"content-length\":\"[1-9]\"},\"do\":{\"status\":405}}]}"
+for n in 4 3 2 1; do head -c "$((n * 50000 + 200000))" /dev/urandom >"$T/f$n"; done
+head -c 90000 /dev/urandom >"$T/f1"
+for how in size chunks; do
+	run push --jobs 1 --artifact-type a/b "$addr/$how:1" "$T/f4" "$T/f1" "$T/f2" "$T/f3"
+	rc_is 0 "$how: several blobs"
+	is "$(jq -s "[.[] | select((.path | startswith(\"/v2/$how/\")) and .status >= 405)] | length" "$T/l/log")" 1 "$how: the registry refuses once"
+done
+ok "an upload that was left for chunks is taken back" grep -q '"method": "DELETE"' "$T/l/log"
+bg_end "$faultd"
 
 # ---- layers that are not for distribution stay here
 python3 - "$img" "$T/foreign" <<'PY'

@@ -11,7 +11,7 @@ static sigset_t mask_before;
 static bool held;
 
 /* Those that are ignored (nohup, a background job of a script) stay so: blocked, they would be delivered. */
-static void end_signals(sigset_t *set)
+void guard_signals(sigset_t *set)
 {
 	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 	struct sigaction now;
@@ -32,7 +32,7 @@ static int wait_child(pid_t child, int *status)
 static void hold(sigset_t *set)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
-	end_signals(set);
+	guard_signals(set);
 	sigaddset(set, SIGCHLD);
 	/* One that ignores its children cannot wait for them. */
 	sigaction(SIGCHLD, &dfl, NULL);

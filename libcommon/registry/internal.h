@@ -177,7 +177,7 @@ enum {
 struct network {
 	struct trust *trust;
 	struct proxies proxies;
-	uint64_t deadline; /* of clock_ms; 0: none */
+	_Atomic uint64_t deadline; /* of clock_ms; 0: none */
 	uint64_t min_rate;
 	struct registry_stats stats;
 	void (*trace)(void *arg, const char *line);

@@ -51,12 +51,12 @@ void network_trace(struct network *n, bool on, const char *fmt, ...)
 
 unsigned network_time(const struct network *n, unsigned ms)
 {
-	uint64_t now;
+	uint64_t now, end = n->deadline;
 
-	if (!n->deadline)
+	if (!end)
 		return ms;
 	now = clock_ms();
-	return now >= n->deadline ? 0 : (unsigned)MIN((uint64_t)ms, n->deadline - now);
+	return now >= end ? 0 : (unsigned)MIN((uint64_t)ms, end - now);
 }
 
 int network_over(struct err *e)
@@ -69,7 +69,9 @@ int network_sleep(const struct network *n, uint64_t ms, struct err *e)
 	struct timespec t = { .tv_sec = (time_t)(ms / 1000),
 			      .tv_nsec = (long)(ms % 1000) * 1000000 };
 
-	if (n->deadline && clock_ms() + ms >= n->deadline)
+	uint64_t over = n->deadline;
+
+	if (over && clock_ms() + ms >= over)
 		return network_over(e);
 	while (nanosleep(&t, &t) < 0 && errno == EINTR)
 		;

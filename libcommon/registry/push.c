@@ -12,199 +12,7 @@
 
 #include "libcommon/registry/push.h"
 
-enum { MOUNTS_MAX = 3, SCOPES_MAX = 16, SPOOLED_MAX = 64 };
-
-/* ---- a crew: threads that do jobs up to n - 1, in their order ---- */
-
-struct crew {
-	int (*work)(void *arg, size_t i, struct err *e);
-	void *arg;
-	size_t next, n;
-	unsigned members; /* threads, and one for who waits */
-	int fault;
-	struct err err;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-};
-
-static void *crew_member(void *arg)
-{
-	struct crew *c = arg;
-
-	pthread_mutex_lock(&c->lock);
-	while (!c->fault && c->next < c->n) {
-		size_t i = c->next++;
-		struct err e = { 0 };
-
-		pthread_mutex_unlock(&c->lock);
-		int r = c->work(c->arg, i, &e);
-		pthread_mutex_lock(&c->lock);
-		if (r < 0 && !c->fault) {
-			c->fault = r;
-			c->err = e;
-		}
-	}
-	bool last = --c->members == 0;
-	pthread_cond_broadcast(&c->changed);
-	pthread_mutex_unlock(&c->lock);
-	if (last)
-		free(c);
-	return NULL;
-}
-
-static struct crew *crew_start(unsigned jobs, size_t first, size_t n,
-			       int (*work)(void *arg, size_t i, struct err *e), void *arg)
-{
-	struct crew *c = xcalloc(1, sizeof(*c));
-
-	*c = (struct crew){ .work = work, .arg = arg, .next = first, .n = n, .members = 1 };
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->changed, NULL);
-	pthread_mutex_lock(&c->lock);
-	for (size_t i = first; i - first < jobs && i < n; i++) {
-		pthread_t thread;
-
-		if (thread_start(&thread, crew_member, c) < 0)
-			break;
-		pthread_detach(thread);
-		c->members++;
-	}
-	pthread_mutex_unlock(&c->lock);
-	return c;
-}
-
-static bool crew_failed(struct crew *c)
-{
-	pthread_mutex_lock(&c->lock);
-	bool failed = c->fault;
-	pthread_mutex_unlock(&c->lock);
-	return failed;
-}
-
-/* Until all is done, or one has failed: the others are not waited for. */
-static int crew_wait(struct crew *c, struct err *e)
-{
-	pthread_mutex_lock(&c->lock);
-	if (c->members == 1 && c->next < c->n) {
-		/* no thread to be had: then here */
-		c->members++;
-		pthread_mutex_unlock(&c->lock);
-		crew_member(c);
-		pthread_mutex_lock(&c->lock);
-	}
-	while (c->members > 1 && !c->fault)
-		pthread_cond_wait(&c->changed, &c->lock);
-	int fault = c->fault;
-	if (fault)
-		err_set(e, fault, "%s", c->err.text);
-	bool last = --c->members == 0;
-	pthread_mutex_unlock(&c->lock);
-	if (last)
-		free(c);
-	return fault;
-}
-
-/* ---- the plan ---- */
-
-/* Repositories of this registry that a layer is known to be in: containerd writes them down. */
-static void note_sources(struct push_blob *b, const struct json *descriptor, const char *key)
-{
-	struct span list = { 0 }, name;
-
-	json_str(json_get(json_get(descriptor, "annotations"), key), &list);
-	while (b->from.n < MOUNTS_MAX && span_cut(&list, ',', &name))
-		if (span_trim(name).n)
-			strs_take(&b->from, span_dup(span_trim(name)));
-}
-
-static char *base_repository(const struct json *manifest, const char *domain)
-{
-	const char *name = json_cstr(
-		json_get(json_get(manifest, "annotations"), "org.opencontainers.image.base.name"));
-	struct reference ref;
-	char *repository = NULL;
-
-	if (!name || reference_parse(name, &ref, NULL) < 0)
-		return NULL;
-	if (!strcmp(ref.domain, domain))
-		repository = steal_ptr(&ref.repository);
-	reference_release(&ref);
-	return repository;
-}
-
-static int plan_blob(struct push *p, const struct descriptor *d, bool layer, struct push_blob **out,
-		     struct err *e)
-{
-	char text[DIGEST_TEXT_MAX];
-
-	*out = NULL;
-	if (layer && descriptor_is_nondistributable(d)) {
-		p->foreign_n++;
-		return 0;
-	}
-	for (size_t i = 0; i < p->blobs_n; i++) {
-		if (!digest_eq(&p->blobs[i].d->digest, &d->digest))
-			continue;
-		*out = &p->blobs[i];
-		if (p->blobs[i].d->size == d->size)
-			return 0;
-		return err_set(e, E_SIZE, "%s has two sizes, %llu and %llu",
-			       digest_text(&d->digest, text),
-			       (unsigned long long)p->blobs[i].d->size,
-			       (unsigned long long)d->size);
-	}
-	if (!(p->blobs_n & (p->blobs_n - 1)))
-		p->blobs =
-			xrealloc(p->blobs, (p->blobs_n ? 2 * p->blobs_n : 1) * sizeof(*p->blobs));
-	*out = &p->blobs[p->blobs_n++];
-	**out = (struct push_blob){ .d = d, .fd = -1 };
-	p->layers_n += layer;
-	return 0;
-}
-
-static int plan_manifest(struct push *p, const struct document *m, const char *domain,
-			 struct err *e)
-{
-	_cleanup_(json_freep) struct json *doc = NULL;
-	_cleanup_(freep) char *key = xasprintf("containerd.io/distribution.source.%s", domain);
-	int r = json_parse(buf_span(&m->raw), NULL, &doc, e);
-	if (r < 0)
-		return r;
-	_cleanup_(freep) char *base = base_repository(doc, domain);
-	struct push_blob *b;
-
-	r = plan_blob(p, &m->config, false, &b, e);
-	for (size_t i = 0; !r && i < m->layers_n; i++) {
-		r = plan_blob(p, &m->layers[i], true, &b, e);
-		if (r < 0 || !b)
-			continue;
-		note_sources(b, json_at(json_get(doc, "layers"), i), key);
-		if (base && b->from.n < MOUNTS_MAX)
-			strs_add(&b->from, base);
-	}
-	return r;
-}
-
-int push_plan(struct push *p, const char *domain, struct err *e)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < p->docs_n; i++)
-		if (p->docs[i]->kind == DOC_MANIFEST)
-			r = plan_manifest(p, p->docs[i], domain, e);
-	return r;
-}
-
-void push_release(struct push *p)
-{
-	for (size_t i = 0; i < p->blobs_n; i++) {
-		strs_release(&p->blobs[i].from);
-		fd_close(p->blobs[i].fd);
-	}
-	free(p->blobs);
-}
-
-/* ---- the run ---- */
+enum { MOUNT_TRIES = 3, SCOPES_MAX = 16, SPOOLED_MAX = 64 };
 
 struct item {
 	const struct push_blob *b;
@@ -214,7 +22,8 @@ struct item {
 	bool ready; /* its bytes are on disk */
 };
 
-struct run {
+struct push_run {
+	struct pushing common;
 	struct registry *r;
 	const struct push *p;
 	const struct push_options *o;
@@ -222,7 +31,8 @@ struct run {
 	struct item *items;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	uint64_t waiting; /* bytes on disk */
+	struct strs denied; /* repositories that nothing can be mounted from */
+	uint64_t waiting;   /* bytes on disk */
 	size_t waiting_n; /* and descriptors */
 };
 
@@ -236,23 +46,47 @@ static int blob_fault(const struct item *it, int code, const struct err *why, st
 		       why->text[0] ? why->text : err_word(code));
 }
 
-static int try_mounts(struct run *run, struct item *it, struct err *e)
+static bool is_denied(struct push_run *run, const char *from)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&run->lock);
+	for (size_t i = 0; !found && i < run->denied.n; i++)
+		found = !strcmp(run->denied.v[i], from);
+	pthread_mutex_unlock(&run->lock);
+	return found;
+}
+
+static int try_mount(struct push_run *run, struct item *it, const char *from, struct err *e)
+{
+	bool denied;
+	int r = upload_mount(&it->u, from, &denied, e);
+
+	if (denied) {
+		pthread_mutex_lock(&run->lock);
+		strs_add(&run->denied, from);
+		pthread_mutex_unlock(&run->lock);
+	}
+	return r;
+}
+
+static int try_mounts(struct push_run *run, struct item *it, struct err *e)
 {
 	const char *own = run->r->endpoints[0].repository;
 	const char *const *more = run->o->mount_from;
 	int r = 0;
 
-	for (size_t i = 0, tries = 0; !r && tries < MOUNTS_MAX; i++) {
+	for (size_t i = 0, tries = 0; !r && tries < MOUNT_TRIES; i++) {
 		const char *from = i < it->b->from.n ? it->b->from.v[i] : NULL;
 
 		if (!from)
 			from = more ? more[i - it->b->from.n] : NULL;
 		if (!from)
 			break;
-		if (!strcmp(from, own))
+		if (!strcmp(from, own) || is_denied(run, from))
 			continue;
 		tries++;
-		r = upload_mount(&it->u, from, e);
+		r = try_mount(run, it, from, e);
 	}
 	return r;
 }
@@ -260,7 +94,7 @@ static int try_mounts(struct run *run, struct item *it, struct err *e)
 /* Whether it is there, or can be mounted. */
 static int check(void *arg, size_t i, struct err *e)
 {
-	struct run *run = arg;
+	struct push_run *run = arg;
 	struct item *it = &run->items[i];
 	struct err why = { 0 };
 	int r = upload_exists(&it->u, &why);
@@ -282,7 +116,7 @@ static int check(void *arg, size_t i, struct err *e)
 	return 0;
 }
 
-static int bytes_of(struct run *run, struct item *it, struct err *e)
+static int bytes_of(struct push_run *run, struct item *it, struct err *e)
 {
 	if (it->b->fd >= 0) {
 		it->u.fd = it->b->fd;
@@ -297,7 +131,7 @@ static int bytes_of(struct run *run, struct item *it, struct err *e)
 	return 0;
 }
 
-static void bytes_done(struct run *run, struct item *it)
+static void bytes_done(struct push_run *run, struct item *it)
 {
 	if (it->b->fd < 0)
 		fd_close(it->u.fd);
@@ -312,7 +146,7 @@ static void bytes_done(struct run *run, struct item *it)
 
 static int send(void *arg, size_t i, struct err *e)
 {
-	struct run *run = arg;
+	struct push_run *run = arg;
 	struct item *it = &run->items[i];
 	struct err why = { 0 };
 
@@ -331,7 +165,7 @@ static int send(void *arg, size_t i, struct err *e)
 
 /* ---- a pipe's blobs ---- */
 
-static int spool_blob(struct run *run, struct item *it, struct crew *crew, struct err *e)
+static int spool_blob(struct push_run *run, struct item *it, struct crew *crew, struct err *e)
 {
 	_cleanup_(fd_closep) int fd = spool_open();
 	_cleanup_(stream_closep) struct stream *s = NULL;
@@ -372,7 +206,7 @@ static int spool_blob(struct run *run, struct item *it, struct crew *crew, struc
 }
 
 /* Until there is room for one more, or nothing is there at all. */
-static void wait_for_room(struct run *run, uint64_t size, struct crew *crew)
+static void wait_for_room(struct push_run *run, uint64_t size, struct crew *crew)
 {
 	bool full = true;
 
@@ -390,7 +224,7 @@ static void wait_for_room(struct run *run, uint64_t size, struct crew *crew)
 	}
 }
 
-static int spool_all(struct run *run, struct crew *crew, struct err *e)
+static int spool_all(struct push_run *run, struct crew *crew, struct err *e)
 {
 	struct image *img = run->p->img;
 	int r = 0;
@@ -414,7 +248,7 @@ static int spool_all(struct run *run, struct crew *crew, struct err *e)
 
 /* ---- all of it ---- */
 
-static int send_blobs(struct run *run, struct err *e)
+static int send_blobs(struct push_run *run, struct err *e)
 {
 	const struct push *p = run->p;
 	bool pipe = p->img && !image_random_access(p->img);
@@ -423,16 +257,16 @@ static int send_blobs(struct run *run, struct err *e)
 
 	/* the first has found out how the registry wants to be spoken to */
 	if (!r && n > 1)
-		r = crew_wait(crew_start(run->o->jobs, 1, n, check, run), e);
+		r = crew_wait(crew_start(run->o->jobs, 1, n, check, run), 0, e);
 	if (r < 0)
 		return r;
 	struct crew *crew = crew_start(run->o->jobs, 0, n, send, run);
 	if (pipe)
 		r = spool_all(run, crew, e);
-	return r < 0 ? r : crew_wait(crew, e);
+	return r < 0 ? r : crew_wait(crew, 0, e);
 }
 
-static int put_one(struct run *run, const struct document *doc, const char *name, struct err *e)
+static int put_one(struct push_run *run, const struct document *doc, const char *name, struct err *e)
 {
 	bool known = true;
 	struct err why = { 0 };
@@ -446,7 +280,7 @@ static int put_one(struct run *run, const struct document *doc, const char *name
 }
 
 /* What is named comes before what names it, which may be several. */
-static int put_whole(struct run *run, size_t i, bool *done, struct err *e)
+static int put_whole(struct push_run *run, size_t i, bool *done, struct err *e)
 {
 	const struct push *p = run->p;
 	const struct document *doc = p->docs[i];
@@ -463,7 +297,7 @@ static int put_whole(struct run *run, size_t i, bool *done, struct err *e)
 	return r;
 }
 
-static int put_documents(struct run *run, struct err *e)
+static int put_documents(struct push_run *run, struct err *e)
 {
 	const struct push *p = run->p;
 	_cleanup_(freep) bool *done = xcalloc(p->docs_n, sizeof(*done));
@@ -474,7 +308,7 @@ static int put_documents(struct run *run, struct err *e)
 	return r;
 }
 
-static void want_scopes(struct run *run)
+static void want_scopes(struct push_run *run)
 {
 	const char *const *more = run->o->mount_from;
 	size_t n = 0;
@@ -487,19 +321,55 @@ static void want_scopes(struct run *run)
 			auth_want_pull(run->r->auth, run->p->blobs[i].from.v[k]);
 }
 
-int push_run(struct registry *r, const struct push *p, const struct push_options *o,
+static void run_free(struct push_run *run)
+{
+	sessions_release(&run->common.sessions);
+	strs_release(&run->denied);
+	free(run->items);
+	free(run);
+}
+
+/* Held by who takes back what was begun: push_run as it fails, or push_abandon, which keeps it. */
+static pthread_mutex_t ending = PTHREAD_MUTEX_INITIALIZER;
+
+void push_abandon(struct push *p)
+{
+	pthread_mutex_lock(&ending);
+	if (!p->run)
+		return;
+	p->run->common.stop = true;
+	sessions_cancel(&p->run->common.sessions);
+}
+
+/* After a failure threads may still be at work, so that all stays until the process ends. */
+static void run_end(struct push *p, bool failed)
+{
+	struct push_run *run = p->run;
+
+	pthread_mutex_lock(&ending);
+	run->common.stop = true;
+	p->run = NULL;
+	int r = sessions_cancel(&run->common.sessions);
+	pthread_mutex_unlock(&ending);
+	if (!failed && !r)
+		run_free(run);
+}
+
+int push_run(struct registry *r, struct push *p, const struct push_options *o,
 	     struct push_stats *stats, struct err *e)
 {
-	struct run *run = xcalloc(1, sizeof(*run));
+	struct push_run *run = xcalloc(1, sizeof(*run));
 
-	*run = (struct run){ .r = r, .p = p, .o = o, .stats = stats };
+	*run = (struct push_run){ .r = r, .p = p, .o = o, .stats = stats };
 	pthread_mutex_init(&run->lock, NULL);
 	pthread_cond_init(&run->changed, NULL);
+	sessions_init(&run->common.sessions, r);
 	run->items = xcalloc(p->blobs_n + 1, sizeof(*run->items));
 	for (size_t i = 0; i < p->blobs_n; i++) {
 		run->items[i].b = &p->blobs[i];
 		run->items[i].m = &o->meters[i];
 		run->items[i].u = (struct upload){
+			.common = &run->common,
 			.r = r,
 			.p = &r->endpoints[0],
 			.d = p->blobs[i].d,
@@ -510,6 +380,9 @@ int push_run(struct registry *r, const struct push *p, const struct push_options
 			.attempts = r->retries,
 		};
 	}
+	pthread_mutex_lock(&ending);
+	p->run = run;
+	pthread_mutex_unlock(&ending);
 	want_scopes(run);
 	int code = send_blobs(run, e);
 	/* a stream is read to its end before its image becomes visible: it may yet be cut */
@@ -517,11 +390,6 @@ int push_run(struct registry *r, const struct push *p, const struct push_options
 		code = image_finish(p->img, e);
 	if (!code)
 		code = put_documents(run, e);
-	if (code < 0)
-		return code;
-	for (size_t i = 0; i < p->blobs_n; i++)
-		upload_release(&run->items[i].u);
-	free(run->items);
-	free(run);
-	return 0;
+	run_end(p, code < 0);
+	return code;
 }

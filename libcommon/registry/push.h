@@ -6,8 +6,43 @@
 
 #include "libcommon/registry/internal.h"
 
+/* ---- crew.c: threads that do jobs up to n - 1, in their order ---- */
+struct crew;
+struct crew *crew_start(unsigned jobs, size_t first, size_t n,
+			int (*work)(void *arg, size_t i, struct err *e), void *arg);
+bool crew_failed(struct crew *c);
+/* Until all is done, or one has failed, or that time is over (0: none): the others are not waited
+ * for, and what they were given must stay. */
+int crew_wait(struct crew *c, unsigned most_ms, struct err *e);
+
+/* ---- session.c: uploads that the registry holds open ---- */
+struct session {
+	struct url at; /* where the next request goes; written by its upload's thread alone */
+	struct session *next;
+};
+struct sessions {
+	struct registry *r;
+	pthread_mutex_t lock;
+	struct session *first;
+};
+void sessions_init(struct sessions *s, struct registry *r);
+/* Takes *to; s may be NULL: then it is a new one. */
+struct session *session_move(struct sessions *all, struct session *s, struct url *to);
+void session_forget(struct sessions *all, struct session *s);
+/* Asks the registry to forget them all, within two seconds; nothing else is asked of it after that.
+ * < 0: threads are still at it. */
+int sessions_cancel(struct sessions *all);
+void sessions_release(struct sessions *s);
+
 /* ---- upload.c: one blob ---- */
+struct pushing { /* what the uploads of one push share */
+	struct sessions sessions;
+	_Atomic bool stop;
+	_Atomic bool in_chunks; /* the registry takes no blob in one request */
+	_Atomic uint64_t most;	/* bytes that it takes in one, as far as that is known; or 0 */
+};
 struct upload {
+	struct pushing *common;
 	struct registry *r;
 	struct endpoint *p;
 	const struct descriptor *d;
@@ -19,8 +54,8 @@ struct upload {
 	bool verified; /* they are known to be right */
 
 	/* private */
-	struct url at; /* the session: where the next request goes; target is NULL without one */
-	uint64_t pos;  /* how much the registry has of it */
+	struct session *s; /* or NULL */
+	uint64_t pos;	   /* how much the registry has of it */
 	uint64_t min_chunk;
 	struct hash hash;
 	uint64_t hashed_to;
@@ -31,11 +66,10 @@ struct upload {
 /* Is the blob there? 1, 0, or an error. */
 int upload_exists(struct upload *u, struct err *e);
 /* Asks to take it over from another repository of the registry. 1: done; 0: no, and a session may
- * be open now. */
-int upload_mount(struct upload *u, const char *from, struct err *e);
+ * be open now. *denied: that repository is not for us. */
+int upload_mount(struct upload *u, const char *from, bool *denied, struct err *e);
 /* Sends it, going on where it was cut. On failure nothing of it is visible. */
 int upload_send(struct upload *u, struct err *e);
-void upload_release(struct upload *u);
 
 /* ---- referrers.c ---- */
 /* The registry has the manifest of these bytes, but did not say that it knows of subjects: the

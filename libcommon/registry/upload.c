@@ -25,28 +25,19 @@ static void path_of(const struct upload *u, const char *what, struct buf *b)
 	buf_addf(b, "/v2/%s/blobs/%s", u->p->repository, what);
 }
 
+/* The registry does not know it any more. */
 static void session_drop(struct upload *u)
 {
-	url_release(&u->at);
-	u->at = (struct url){ 0 };
+	session_forget(&u->common->sessions, u->s);
+	u->s = NULL;
 	u->pos = 0;
 }
 
-void upload_release(struct upload *u)
+/* It is taken back when all is done, so that nothing waits for it now. */
+static void session_leave(struct upload *u)
 {
-	session_drop(u);
-}
-
-/* Best effort: a registry forgets what is left open after some days anyway. */
-static void session_cancel(struct upload *u)
-{
-	const struct http_request q = { .method = "DELETE", .home_only = true, .body = SPAN("") };
-	struct exchange *x = NULL;
-	struct err ignored = { 0 };
-
-	if (u->at.target && request_url(u->r, u->p, &u->at, &q, &x, &ignored) == 0)
-		exchange_close(x);
-	session_drop(u);
+	u->s = NULL;
+	u->pos = 0;
 }
 
 /* Each answer may name another URL for the next request. */
@@ -56,8 +47,8 @@ static int take_location(struct upload *u, const struct exchange *x, struct err 
 	struct url next = { 0 };
 
 	if (!location.p)
-		return u->at.target ? 0
-				    : err_set(e, E_PROTOCOL, "an upload was opened without a Location");
+		return u->s ? 0
+			    : err_set(e, E_PROTOCOL, "an upload was opened without a Location");
 
 	int r = url_join(&x->url, location, &next, e);
 	if (r < 0)
@@ -67,8 +58,7 @@ static int take_location(struct upload *u, const struct exchange *x, struct err 
 		url_release(&next);
 		return err_prefix(e, "the Location of an upload"), r;
 	}
-	url_release(&u->at);
-	u->at = next;
+	u->s = session_move(&u->common->sessions, u->s, &next);
 	return 0;
 }
 
@@ -123,7 +113,7 @@ static int session_open(struct upload *u, const char *query, const unsigned *ans
 
 	path_of(u, "uploads/", &path);
 	buf_adds(&path, query);
-	session_drop(u);
+	session_leave(u);
 	int r = request_send(u->r, u->p, buf_str(&path), &q, answers, &u->attempts, &x, e);
 	if (r < 0)
 		return r;
@@ -140,7 +130,7 @@ static int session_open(struct upload *u, const char *query, const unsigned *ans
 	return 0;
 }
 
-int upload_mount(struct upload *u, const char *from, struct err *e)
+int upload_mount(struct upload *u, const char *from, bool *denied, struct err *e)
 {
 	static const unsigned answers[] = { 400, 401, 403, 404, 405, 501, 0 };
 	_cleanup_(buf_release) struct buf query = BUF_INIT;
@@ -148,13 +138,16 @@ int upload_mount(struct upload *u, const char *from, struct err *e)
 	char text[DIGEST_TEXT_MAX];
 
 	u->attempts = u->r->retries;
-	session_cancel(u);
 	buf_adds(&query, "?mount=");
 	url_add_escaped(&query, span_str(digest_text(&u->d->digest, text)));
 	buf_adds(&query, "&from=");
 	url_add_escaped(&query, span_str(from));
 	int r = session_open(u, buf_str(&query), answers, &x, e);
-	return r < 0 ? r : x->res.status == 201;
+	/* who may not have a blob from there may send it all the same */
+	*denied = r == E_AUTH || (!r && x->res.status / 100 == 4 && x->res.status != 404);
+	if (r < 0)
+		return r == E_AUTH ? 0 : r;
+	return x->res.status == 201;
 }
 
 /* ---- the bytes ---- */
@@ -165,6 +158,8 @@ static int look(void *arg, uint64_t at, struct span piece)
 	struct upload *u = arg;
 	unsigned char seen[HASH_MAX];
 
+	if (u->common->stop)
+		return -ECANCELED;
 	at += u->pos;
 	u->stats->read += piece.n;
 	if (u->m)
@@ -219,11 +214,11 @@ static void closing_url(const struct upload *u, struct url *out)
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	char text[DIGEST_TEXT_MAX];
 
-	buf_adds(&b, u->at.target);
-	buf_addc(&b, strchr(u->at.target, '?') ? '&' : '?');
+	buf_adds(&b, u->s->at.target);
+	buf_addc(&b, strchr(u->s->at.target, '?') ? '&' : '?');
 	buf_adds(&b, "digest=");
 	url_add_escaped(&b, span_str(digest_text(&u->d->digest, text)));
-	out->origin = u->at.origin;
+	out->origin = u->s->at.origin;
 	out->target = buf_steal_str(&b);
 }
 
@@ -262,6 +257,29 @@ static int moved_to(struct upload *u, const struct exchange *x, uint64_t end, st
 
 /* ---- what an answer means ---- */
 
+/* What one blob has found out is good for all of the push. */
+static void learn(struct upload *u, unsigned status)
+{
+	struct pushing *c = u->common;
+	uint64_t most = c->most;
+
+	if (status != 413)
+		c->in_chunks = true;
+	while (status == 413 && (!most || u->chunk < most) &&
+	       !atomic_compare_exchange_weak(&c->most, &most, u->chunk))
+		;
+}
+
+static void apply_learned(struct upload *u)
+{
+	uint64_t most = u->common->most;
+
+	if (!u->chunk && (u->common->in_chunks || (most && u->d->size > most)))
+		u->chunk = CHUNK_FIRST;
+	if (most && u->chunk > most)
+		u->chunk = most;
+}
+
 static int smaller_chunks(struct upload *u, unsigned status)
 {
 	uint64_t least = MAX(u->min_chunk, (uint64_t)CHUNK_LEAST);
@@ -274,7 +292,8 @@ static int smaller_chunks(struct upload *u, unsigned status)
 		return 0;
 	while (u->chunk >= u->d->size && u->chunk / 2 >= least)
 		u->chunk /= 2;
-	session_cancel(u);
+	learn(u, status);
+	session_leave(u);
 	return GO_ON;
 }
 
@@ -315,7 +334,7 @@ static int step(struct upload *u, unsigned *status, struct exchange **out, struc
 		end = size;
 	if (whole || last)
 		closing_url(u, &to);
-	int r = send_piece(u, whole || last ? "PUT" : "PATCH", whole || last ? &to : &u->at, end,
+	int r = send_piece(u, whole || last ? "PUT" : "PATCH", whole || last ? &to : &u->s->at, end,
 			   &body, &x, e);
 	if (r < 0)
 		return body.fault || !(fault_is_transient(r, 0) || r == E_PROTOCOL) ? r : AGAIN;
@@ -347,7 +366,7 @@ static int session_ask(struct upload *u)
 	struct err ignored = { 0 };
 	uint64_t end = 0;
 
-	int r = request_url(u->r, u->p, &u->at, &q, &x, &ignored);
+	int r = request_url(u->r, u->p, &u->s->at, &q, &x, &ignored);
 	if (u->attempts && fault_is_transient(r, x ? x->res.status : 0))
 		return AGAIN;
 	if (r < 0 || x->res.status / 100 != 2 || take_location(u, x, &ignored) < 0 ||
@@ -374,12 +393,8 @@ static int mend(struct upload *u, struct exchange *x, unsigned status, const str
 	}
 	/* The farthest one: bytes that are sent again after a lost session are no progress. */
 	u->last_fault = MAX(u->last_fault, u->pos);
-	if (!u->attempts) {
-		int code = fault_final(fault->code);
-
-		session_cancel(u);
-		return err_set(e, code, "%s", fault->text);
-	}
+	if (!u->attempts)
+		return err_set(e, fault_final(fault->code), "%s", fault->text);
 	while (r == AGAIN) {
 		struct err wait = { 0 };
 
@@ -388,9 +403,9 @@ static int mend(struct upload *u, struct exchange *x, unsigned status, const str
 		if (r < 0)
 			return err_set(e, r, "%s; %s", fault->text, wait.text);
 		x = NULL;
-		r = u->at.target ? session_ask(u) : 0;
+		r = u->s ? session_ask(u) : 0;
 	}
-	if (!u->at.target && (maybe_done || status == 404))
+	if (!u->s && (maybe_done || status == 404))
 		return upload_exists(u, e) == 1 ? DONE : 0;
 	return 0;
 }
@@ -401,7 +416,7 @@ static int open_plain(struct upload *u, struct err *e)
 	int r = session_open(u, "", NULL, &x, e);
 
 	exchange_close(x);
-	if (!r && !u->at.target)
+	if (!r && !u->s)
 		r = err_set(e, E_PROTOCOL, "the registry opened no upload");
 	return r;
 }
@@ -417,14 +432,17 @@ int upload_send(struct upload *u, struct err *e)
 	/* an empty one has no piece to look at */
 	if (!u->d->size && look(u, 0, SPAN("")))
 		r = err_set(e, E_DIGEST, "its bytes do not hash to it");
-	if (r < 0)
-		session_cancel(u);
+	apply_learned(u);
 	while (r >= 0) {
 		struct err fault = { 0 };
 		struct exchange *x = NULL;
 		unsigned status = 0;
 
-		if (!u->at.target && (r = open_plain(u, e)) < 0)
+		if (u->common->stop)
+			r = -ECANCELED;
+		else if (!u->s)
+			r = open_plain(u, e);
+		if (r < 0)
 			break;
 		if (u->chunk && u->chunk < u->min_chunk)
 			u->chunk = u->min_chunk;
@@ -433,7 +451,6 @@ int upload_send(struct upload *u, struct err *e)
 			err_set(&fault, E_UNAVAILABLE, "the upload broke");
 			r = mend(u, x, status, &fault, e);
 		} else if (r < 0) {
-			session_cancel(u);
 			err_set(e, r, "%s", fault.text[0] ? fault.text : err_word(r));
 		}
 		exchange_close(x);
@@ -442,6 +459,7 @@ int upload_send(struct upload *u, struct err *e)
 	}
 	if (r < 0)
 		return r;
+	session_drop(u);
 	if (u->m)
 		atomic_store_explicit(&u->m->done, u->d->size, memory_order_relaxed);
 	return 0;
