@@ -115,7 +115,7 @@ static int begin_directory(struct diff *d, const struct stat *st, bool written)
 	bool inside = d->depth > 1 && l[-1].opaque, marked = d->upper && tree_opaque(&d->after);
 	*l = (struct diff_level){ .st = *st, .path = d->path.n, .written = written, .opaque = inside || marked };
 	int r = names_open(&l->names, tree_names(&d->after), d->upper);
-	return r < 0 || d->survey ? r : put_whiteouts(d, l, marked && !inside);
+	return r < 0 || d->pass != WRITE ? r : put_whiteouts(d, l, marked && !inside);
 }
 
 static void end_directory(struct diff *d)
@@ -125,7 +125,7 @@ static void end_directory(struct diff *d)
 
 static int visit_directory(struct diff *d, int dirfd, const char *name, const struct stat *st)
 {
-	int changed = d->survey ? 0 : diff_changed(d, dirfd, name, st, -1);
+	int changed = d->pass != WRITE ? 0 : diff_changed(d, dirfd, name, st, -1);
 	int r = changed;
 
 	if (changed > 0)
@@ -141,8 +141,8 @@ static int visit_directory(struct diff *d, int dirfd, const char *name, const st
 
 static int visit_file(struct diff *d, int dirfd, const char *name, struct stat *st)
 {
-	if (d->survey)
-		return diff_survey_file(d, dirfd, name, st);
+	if (d->pass != WRITE)
+		return d->pass == SURVEY ? diff_survey_file(d, dirfd, name, st) : diff_refuse_unseen(d, st);
 	_cleanup_(fd_closep) int fd = diff_open_file(d, dirfd, name, st);
 	int r = fd < 0 ? fd : diff_file_changed(d, dirfd, name, st, fd);
 	return r > 0 ? diff_put_entry(d, dirfd, name, st, fd) : r;
@@ -173,7 +173,7 @@ static int visit(struct diff *d, const char *name)
 		return visit_directory(d, dirfd, name, &st);
 	if (S_ISREG(st.st_mode))
 		return visit_file(d, dirfd, name, &st);
-	if (d->survey)
+	if (d->pass != WRITE)
 		return 0;
 	if (S_ISSOCK(st.st_mode))
 		return skip_socket(d);
@@ -226,15 +226,23 @@ static int enter_prefix(struct diff *d)
 	return MIN(r, 0);
 }
 
-static int survey_once(struct diff *d, const struct stat *st)
+static int look_at_links(struct diff *d, const struct stat *st, int pass)
 {
 	int r;
 
-	d->survey = true;
+	d->pass = pass;
 	r = begin_directory(d, st, true);
 	if (r >= 0)
 		r = walk(d);
-	d->survey = false;
+	d->pass = WRITE;
+	return r;
+}
+
+/* 1: there are groups that are unseen. */
+static int survey_once(struct diff *d, const struct stat *st)
+{
+	int r = look_at_links(d, st, SURVEY);
+
 	return r < 0 ? r : links_resolve(&d->links);
 }
 
@@ -262,7 +270,7 @@ static int merge_after(struct diff *d, struct tree *lower)
 
 /*
  * Hard links, before anything is written: that one name of a file must be in the layer may be found out late, and then all must. An upper directory
- * does not show names that it does not hold; where they could matter the merged trees are compared.
+ * does not show names that it does not hold; where they could matter the merged trees are compared. An image gives no such tree.
  */
 static int survey(struct diff *d, const struct stat *st)
 {
@@ -271,8 +279,10 @@ static int survey(struct diff *d, const struct stat *st)
 	if (more <= 0 || !d->upper)
 		return MIN(more, 0);
 	struct tree *lower = d->before->ops->dirs(d->before);
-	int r = lower ? merge_after(d, lower) : 0;
-	if (r == 0 && lower)
+	if (!lower)
+		return look_at_links(d, st, REFUSE_UNSEEN);
+	int r = merge_after(d, lower);
+	if (r == 0)
 		r = survey_once(d, st);
 	return MIN(r, 0);
 }

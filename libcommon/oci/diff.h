@@ -126,6 +126,7 @@ struct link_group {
 	uint32_t names;
 	uint32_t at;               /* the first name written, in the arena; 0: none yet */
 	bool used, has_was, changed;
+	bool unseen;               /* of the inode before there may be names that were not looked at */
 };
 struct links {
 	struct link_group *v;
@@ -137,7 +138,7 @@ struct link_group *links_find(const struct links *l, const struct stat *st);
 struct link_group *links_get(struct links *l, uint64_t dev, uint64_t ino); /* made where there is none */
 /* A name of a file, which had inode was before (NULL: it differs from what was there). */
 void links_survey(struct links *l, const struct stat *st, const struct stat *was);
-/* After all names: which groups changed. True where names that were not seen may belong to a group that did not. */
+/* After all names: which groups changed. True where one is unseen. */
 bool links_resolve(struct links *l);
 const char *links_name(const struct links *l, const struct link_group *g);
 void links_set_name(struct links *l, struct link_group *g, const char *path);
@@ -162,7 +163,7 @@ struct diff {
 	struct links links;
 	struct diff_level *level;
 	size_t depth, cap;
-	bool survey;       /* nothing is written: links are looked at */
+	enum { WRITE, SURVEY, REFUSE_UNSEEN } pass; /* but for WRITE nothing is written: links are looked at */
 	bool in_contents;  /* of an entry, and some are still to come */
 	bool upper;        /* after is an upper directory: what it does not hold is unchanged */
 	unsigned char *buffer;
@@ -177,6 +178,8 @@ int diff_changed(struct diff *d, int dirfd, const char *name, const struct stat 
 int diff_file_changed(struct diff *d, int dirfd, const char *name, const struct stat *st, int fd);
 /* Has the file several names, or had it? Then it is compared, and told to links_survey. */
 int diff_survey_file(struct diff *d, int dirfd, const char *name, const struct stat *st);
+/* An error where it is of a group that is unseen. */
+int diff_refuse_unseen(struct diff *d, const struct stat *st);
 /* The present directory's file, which was seen as st: fd, or an error. */
 int diff_open_file(struct diff *d, int dirfd, const char *name, struct stat *st);
 

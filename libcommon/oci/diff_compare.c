@@ -84,6 +84,16 @@ int diff_file_changed(struct diff *d, int dirfd, const char *name, const struct 
 	return g && g->names ? g->changed : diff_changed(d, dirfd, name, st, fd);
 }
 
+int diff_refuse_unseen(struct diff *d, const struct stat *st)
+{
+	const struct link_group *g = links_find(&d->links, st);
+
+	if (!g || !g->unseen)
+		return 0;
+	return diff_fail(d, E_UNSUPPORTED, "overlayfs parted it from other names of the same file, which would have to be in the layer (compare with "
+					   "--lower, or give the mounted tree without --upper)");
+}
+
 int diff_survey_file(struct diff *d, int dirfd, const char *name, const struct stat *st)
 {
 	struct stat was, now = *st;

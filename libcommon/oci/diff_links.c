@@ -74,14 +74,19 @@ bool links_resolve(struct links *l)
 	bool more = false;
 
 	for (size_t i = 0; i < l->cap; i++)
-		if (l->v[i].used && !l->v[i].changed)
-			links_get(&was, l->v[i].was_dev, l->v[i].was_ino)->names++;
+		if (l->v[i].used && !l->v[i].changed) {
+			struct link_group *w = links_get(&was, l->v[i].was_dev, l->v[i].was_ino);
+			w->names++;
+			w->was_nlink += l->v[i].names;
+		}
 	for (size_t i = 0; i < l->cap; i++) {
 		struct link_group *g = &l->v[i];
 		if (!g->used || g->changed)
 			continue;
-		g->changed = links_get(&was, g->was_dev, g->was_ino)->names > 1;
-		more |= g->was_nlink > g->names;
+		const struct link_group *w = links_get(&was, g->was_dev, g->was_ino);
+		g->changed = w->names > 1;
+		g->unseen = g->was_nlink > w->was_nlink;
+		more |= g->unseen;
 	}
 	return more;
 }
