@@ -64,6 +64,7 @@
  *   mklayer --lower "$(unpack -l layout layers)" --upper upper > change.tar.gz
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -171,9 +172,9 @@ static void set_option(int opt)
 		compression.kind = format_of(optarg);
 		break;
 	case OPT_LEVEL:
-		compression.level = (int)cli_number("--compression-level", optarg, 100);
+		compression.level = (int)cli_number("--compression-level", optarg, INT_MAX);
 		if (!compression.level)
-			compression.level = -1;
+			die(64, "--compression-level: 0 is no level (--compression-format none does not compress)");
 		break;
 	case OPT_EXCLUDE:
 		strs_add(&excludes, optarg);
@@ -224,7 +225,7 @@ static void parse_options(int argc, char **argv)
 	}
 	int r = compression_check(&compression, &e);
 	if (r < 0)
-		die_err("--compression-format", E_USAGE, &e);
+		die_err(r == E_USAGE ? "--compression-level" : "--compression-format", E_USAGE, &e);
 }
 
 static void enter_map(void)
