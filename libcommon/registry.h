@@ -34,8 +34,9 @@ void credentials_close(struct credentials *c);
 bool credentials_have_helpers(const struct credentials *c);
 /* For the repository of a registry ("reg.example:5000", "team/app"). 1 found, 0 none (anonymous; out->source then says what was searched),
  * or an error: a file that does not parse, a helper that fails (never falling through to another registry's entry: T64). The most
- * specific path wins (T65). Safe from several threads. */
-int credentials_find(struct credentials *c, const char *domain, const char *repository, struct credential *out, struct err *e);
+ * specific path wins (T65). Safe from several threads. A helper may take ms. */
+enum { CREDENTIAL_HELPER_MS = 120000 };
+int credentials_find(struct credentials *c, const char *domain, const char *repository, unsigned ms, struct credential *out, struct err *e);
 
 /* Where login writes: $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json, $XDG_RUNTIME_DIR/containers/auth.json or
  * /run/containers/UID/auth.json, as podman does. malloc'd. */

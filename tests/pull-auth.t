@@ -105,6 +105,25 @@ tok huge "{\"token\":\"$(head -c 2000000 /dev/zero | tr '\0' t)\"}" '65|76|77' "
 tok short '{"token":"TOK","expires_in":0}' 0 "expires_in 0"
 tok negative '{"token":"TOK","expires_in":-5}' '0|76' "expires_in negative"
 
+# later NAME RETRY-AFTER TIMES: the token server is busy
+later() {
+	start_faultd "$1" "{\"servers\":{\"A\":{\"repos\":{\"*\":\"$img\"},\"auth\":{\"bearer\":\"TOK\",\"realm\":\"@A@/token\"},$token}},
+		\"rules\":[{\"path\":\"^/token\",\"times\":$3,\"do\":{\"status\":429,\"headers\":{\"Retry-After\":\"$2\"}}}]}"
+	authfile "$addr"
+	_t0=$(date +%s%N)
+	p --authfile "$T/auth.json" -o "$T/l:x" "$addr/x"
+	ms=$((($(date +%s%N) - _t0) / 1000000))
+	rm -rf "$T/l"
+	bg_end "$faultd"
+}
+later busy 2 1
+rc_is 0 "token: a busy token server is asked again"
+ok "token: after the time that it asks for ($ms ms)" test "$ms" -ge 2000
+later busier 100000 100
+rc_is 75 "token: one that is busy for a day is not waited for"
+like "$err" 'come again in 100000 s' "token: which is said"
+is "$(jq -s '[.[]|select(.path|test("^/token"))]|length' "$T/busier/log")" 1 "token: it is asked once"
+
 # ---- T63: redirects between hosts ----
 start_faultd T63 "{\"servers\":{
 	\"A\":{\"repos\":{\"*\":\"$img\"},\"auth\":{\"basic\":\"$secret\"}},

@@ -105,9 +105,13 @@ int auth_look_up(struct auth *a, const char *domain, const char *repository, str
 	memset(c, 0, sizeof(*c));
 	if (a->credentials) {
 		pthread_mutex_lock(&a->look_up);
-		r = credentials_find(a->credentials, domain, repository, c, e);
+		unsigned ms = network_time(a->net, CREDENTIAL_HELPER_MS);
+		r = ms ? credentials_find(a->credentials, domain, repository, ms, c, e)
+		       : E_TRY_LATER;
 		pthread_mutex_unlock(&a->look_up);
 	}
+	if (r < 0 && network_time(a->net, 1) == 0)
+		return network_over(e);
 	if (r < 0)
 		return r;
 	network_trace(a->net, a->net->trace_auth, "auth: %s%s%s: %s%s", domain,

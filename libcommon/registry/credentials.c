@@ -245,7 +245,7 @@ static char *searched(const struct credentials *c)
 }
 
 int credentials_find(struct credentials *c, const char *domain, const char *repository,
-		     struct credential *out, struct err *e)
+		     unsigned ms, struct credential *out, struct err *e)
 {
 	*out = (struct credential){ 0 };
 	if (c->pair_domain && !strcmp(c->pair_domain, domain)) {
@@ -259,8 +259,8 @@ int credentials_find(struct credentials *c, const char *domain, const char *repo
 			return err_set(e, s->fault.code, "%s", s->fault.text);
 		if (!span_trim(buf_span(&s->text)).n)
 			continue;
-		int r = credentials_file_find(s->name, buf_span(&s->text), domain, repository, out,
-					      e);
+		int r = credentials_file_find(s->name, buf_span(&s->text), domain, repository, ms,
+					      out, e);
 		if (r < 0)
 			credential_release(out);
 		if (r)

@@ -17,10 +17,11 @@ int credential_from_pair(struct span pair, struct credential *c);
 
 /*
  * Looks in the text of a containers-auth.json(5) or docker config.json, called name in messages. 1
- * found, 0 no entry for this repository, or an error. May run a helper.
+ * found, 0 no entry for this repository, or an error. May run a helper, for ms at most.
  */
 int credentials_file_find(const char *name, struct span text, const char *domain,
-			  const char *repository, struct credential *out, struct err *e);
+			  const char *repository, unsigned ms, struct credential *out,
+			  struct err *e);
 
 /* How well a key of "auths" or "credHelpers" covers the repository: 0 not at all, more for a longer
  * path. */
@@ -37,7 +38,7 @@ int credential_helper_put(const char *name, const char *key, struct span pair, s
 bool credentials_file_has_helpers(struct span text);
 
 /* Asks docker-credential-NAME for server. 1, 0 where it has none, or an error. */
-int credential_helper_get(const char *name, const char *server, struct credential *out,
-			  struct err *e);
+int credential_helper_get(const char *name, const char *server, unsigned ms,
+			  struct credential *out, struct err *e);
 
 #endif

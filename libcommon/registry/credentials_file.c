@@ -12,7 +12,7 @@
 #define DOCKER_HUB     "docker.io"
 #define DOCKER_HUB_KEY "https://index.docker.io/v1/"
 
-enum { HELPER_OUTPUT_MAX = 256 << 10, HELPER_TIMEOUT_MS = 120000, HELPER_NAME_MAX = 64 };
+enum { HELPER_OUTPUT_MAX = 256 << 10, HELPER_NAME_MAX = 64 };
 
 /* Strings of a parsed document that held a secret: overwritten before they are freed. */
 static void json_wipe(const struct json *v)
@@ -245,7 +245,7 @@ static int helper_answer(struct span answer, struct credential *out)
 /* Runs docker-credential-NAME VERB with input. 1; 0 where it has nothing for server; or an error, worded by
  * what it says. */
 static int helper_run(const char *name, const char *verb, const char *server, struct span input,
-		      struct buf *answer, struct err *e)
+		      unsigned ms, struct buf *answer, struct err *e)
 {
 	if (!helper_name_valid(name))
 		return err_set(e, E_FORMAT, "\"%s\" is no name of a credential helper",
@@ -257,7 +257,7 @@ static int helper_run(const char *name, const char *verb, const char *server, st
 		.argv = argv,
 		.input = input,
 		.output_max = HELPER_OUTPUT_MAX,
-		.timeout_ms = HELPER_TIMEOUT_MS,
+		.timeout_ms = ms,
 	};
 	int status = 0;
 
@@ -268,8 +268,8 @@ static int helper_run(const char *name, const char *verb, const char *server, st
 			       "%s, which holds the credentials for %s, is not installed", program,
 			       quoted_str(server));
 	if (r == -ETIMEDOUT)
-		return err_set(e, E_AUTH, "%s gave no answer within %d s", program,
-			       HELPER_TIMEOUT_MS / 1000);
+		return err_set(e, E_AUTH, "%s gave no answer within %u s", program,
+			       (ms + 500) / 1000);
 	if (r < 0)
 		return err_set(e, r, "%s: %s", program, err_word(r));
 	if (status && contains_nocase(buf_span(answer), "credentials not found"))
@@ -284,11 +284,11 @@ static int helper_run(const char *name, const char *verb, const char *server, st
 	return 1;
 }
 
-int credential_helper_get(const char *name, const char *server, struct credential *out,
-			  struct err *e)
+int credential_helper_get(const char *name, const char *server, unsigned ms,
+			  struct credential *out, struct err *e)
 {
 	_cleanup_(buf_wipe) struct buf answer = BUF_INIT;
-	int r = helper_run(name, "get", server, span_str(server), &answer, e);
+	int r = helper_run(name, "get", server, span_str(server), ms, &answer, e);
 
 	if (r <= 0)
 		return r;
@@ -352,18 +352,25 @@ static char *helper_server(struct span key, const char *domain)
 	return span_dup(key);
 }
 
-static int ask_helper(const char *name, const char *helper, const char *member, struct span key,
-		      const char *domain, struct credential *out, struct err *e)
+struct helper_call {
+	const char *file, *member; /* that name it */
+	const char *helper;
+	struct span key;
+	unsigned ms;
+};
+
+static int ask_helper(const struct helper_call *h, const char *domain, struct credential *out,
+		      struct err *e)
 {
-	_cleanup_(freep) char *server = helper_server(key, domain);
+	_cleanup_(freep) char *server = helper_server(h->key, domain);
 	struct err why = { 0 };
-	int r = credential_helper_get(helper, server, out, &why);
+	int r = credential_helper_get(h->helper, server, h->ms, out, &why);
 
 	if (r < 0)
-		return err_set(e, r, "%s: %s", quoted_str(name), why.text);
+		return err_set(e, r, "%s: %s", quoted_str(h->file), why.text);
 	if (r)
-		out->source = xasprintf("docker-credential-%s for \"%s\" (%s of %s)", helper,
-					quoted_str(server), member, quoted_str(name));
+		out->source = xasprintf("docker-credential-%s for \"%s\" (%s of %s)", h->helper,
+					quoted_str(server), h->member, quoted_str(h->file));
 	return r;
 }
 
@@ -412,7 +419,8 @@ int credential_helper_put(const char *name, const char *key, struct span pair, s
 		json_end(&o, '}');
 	}
 	int r = helper_run(name, pair.p ? "store" : "erase", server,
-			   pair.p ? buf_span(&o.b) : span_str(server), &answer, e);
+			   pair.p ? buf_span(&o.b) : span_str(server), CREDENTIAL_HELPER_MS,
+			   &answer, e);
 	buf_wipe(&o.b);
 	return r;
 }
@@ -429,7 +437,8 @@ bool credentials_file_has_helpers(struct span text)
 }
 
 int credentials_file_find(const char *name, struct span text, const char *domain,
-			  const char *repository, struct credential *out, struct err *e)
+			  const char *repository, unsigned ms, struct credential *out,
+			  struct err *e)
 {
 	_cleanup_(json_wipep) struct json *doc = NULL;
 	struct err why = { 0 };
@@ -448,8 +457,9 @@ int credentials_file_find(const char *name, struct span text, const char *domain
 	const char *store = json_cstr(json_get(doc, "credsStore"));
 
 	if (helper.score && (helper.score | 1) >= entry.score)
-		return ask_helper(name, json_cstr(helper.value), "credHelpers", helper.key, domain,
-				  out, e);
+		return ask_helper(&(struct helper_call){ name, "credHelpers",
+							 json_cstr(helper.value), helper.key, ms },
+				  domain, out, e);
 	if (entry.score) {
 		const char *what;
 
@@ -464,7 +474,8 @@ int credentials_file_find(const char *name, struct span text, const char *domain
 		 * that it gave */
 		struct best left = best_of(auths, entry_is_empty, domain, repository);
 
-		return ask_helper(name, store, "credsStore", left.key, domain, out, e);
+		return ask_helper(&(struct helper_call){ name, "credsStore", store, left.key, ms },
+				  domain, out, e);
 	}
 	return 0;
 }

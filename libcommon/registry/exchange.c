@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "libcommon/registry/internal.h"
 
@@ -281,6 +282,14 @@ void exchange_closep(struct exchange **x)
 }
 
 /* ---- error responses ---- */
+
+int64_t exchange_retry_after(const struct exchange *x)
+{
+	struct span value = http_response_field(&x->res, "Retry-After", 0);
+	int64_t s = value.p ? retry_after_parse(value, (int64_t)time(NULL)) : 0;
+
+	return MAX(s, (int64_t)0);
+}
 
 static const char *status_word(unsigned status)
 {

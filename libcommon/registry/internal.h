@@ -223,6 +223,9 @@ void network_trace(struct network *n, bool on, const char *fmt, ...) _printf_(3,
 unsigned network_time(const struct network *n, unsigned ms);
 int network_over(struct err *e); /* E_TRY_LATER, and says that it is */
 int network_sleep(const struct network *n, uint64_t ms, struct err *e);
+/* Before the try that follows fault number nth (0 the first): with jitter, and for as many seconds as the server asked for
+ * (0: nothing), but not for minutes. */
+int network_backoff(struct network *n, unsigned nth, int64_t asked, struct err *e);
 /* A kept one, or a new one. */
 int connection_get(struct network *n, const struct origin *o, unsigned flags,
 		   struct connection **out, struct err *e);
@@ -261,6 +264,8 @@ struct exchange {
 int exchange_open(struct network *n, const struct http_request *q, const struct url *u,
 		  unsigned flags, struct exchange **out, struct err *e);
 void exchange_close(struct exchange *x);
+/* The seconds that Retry-After asks for, 0 for none. */
+int64_t exchange_retry_after(const struct exchange *x);
 void exchange_closep(struct exchange **x);
 /* The words of an error response: its JSON message (or its status' name), bounded and quoted;
  * "manifest unknown (HTTP 404)". Returns the code for the status. hint: what to add to them, or

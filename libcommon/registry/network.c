@@ -7,7 +7,7 @@
 
 #include "libcommon/registry/internal.h"
 
-enum { IDLE_MAX = 8 };
+enum { IDLE_MAX = 8, BACKOFF_MS = 250, BACKOFF_MAX_MS = 30000, RETRY_AFTER_MAX_S = 300 };
 
 int network_open(struct network *n, const struct registry_options *o, struct err *e)
 {
@@ -76,6 +76,22 @@ int network_sleep(const struct network *n, uint64_t ms, struct err *e)
 	while (nanosleep(&t, &t) < 0 && errno == EINTR)
 		;
 	return 0;
+}
+
+int network_backoff(struct network *n, unsigned nth, int64_t asked, struct err *e)
+{
+	uint64_t ms = MIN((uint64_t)BACKOFF_MS << MIN(nth, 16u), (uint64_t)BACKOFF_MAX_MS);
+	uint32_t noise = 0;
+
+	if (asked > RETRY_AFTER_MAX_S)
+		return err_set(e, E_TRY_LATER, "the server asks to come again in %lld s",
+			       (long long)asked);
+	random_bytes(&noise, sizeof(noise));
+	ms = ms / 2 + noise % (ms / 2 + 1);
+	ms = MAX(ms, (uint64_t)asked * 1000);
+	n->stats.retries++;
+	network_trace(n, n->trace_requests, "http: next try in %llu ms", (unsigned long long)ms);
+	return network_sleep(n, ms, e);
 }
 
 /* ---- keeping ---- */

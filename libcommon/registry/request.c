@@ -2,17 +2,10 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "libcommon/registry/internal.h"
 
-enum {
-	REDIRECTS_MAX = 10,
-	CHALLENGES_MAX = 3,
-	BACKOFF_MS = 250,
-	BACKOFF_MAX_MS = 30000,
-	RETRY_AFTER_MAX_S = 300
-};
+enum { REDIRECTS_MAX = 10, CHALLENGES_MAX = 3 };
 
 bool fault_is_transient(int code, unsigned status)
 {
@@ -22,35 +15,9 @@ bool fault_is_transient(int code, unsigned status)
 	return (code < 0 && code > -10000) || code == E_TRUNCATED;
 }
 
-/* What Retry-After asks for, in ms; 0 for nothing. */
-static int64_t retry_after_ms(const struct exchange *x)
-{
-	struct span value;
-	int64_t s;
-
-	if (!x)
-		return 0;
-	value = http_response_field(&x->res, "Retry-After", 0);
-	s = value.p ? retry_after_parse(value, (int64_t)time(NULL)) : -1;
-	return s > 0 ? s * 1000 : 0;
-}
-
 int request_backoff(struct registry *r, unsigned n, struct exchange *x, struct err *e)
 {
-	uint64_t ms = MIN((uint64_t)BACKOFF_MS << MIN(n, 16u), (uint64_t)BACKOFF_MAX_MS);
-	int64_t asked = retry_after_ms(x);
-	uint32_t noise = 0;
-
-	if (asked > RETRY_AFTER_MAX_S * 1000)
-		return err_set(e, E_TRY_LATER, "the server asks to come again in %lld s",
-			       (long long)asked / 1000);
-	random_bytes(&noise, sizeof(noise));
-	ms = ms / 2 + noise % (ms / 2 + 1);
-	ms = MAX(ms, (uint64_t)asked);
-	r->net.stats.retries++;
-	network_trace(&r->net, r->net.trace_requests, "http: next try in %llu ms",
-		      (unsigned long long)ms);
-	return network_sleep(&r->net, ms, e);
+	return network_backoff(&r->net, n, x ? exchange_retry_after(x) : 0, e);
 }
 
 /* ---- one hop ---- */

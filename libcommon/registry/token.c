@@ -147,9 +147,14 @@ static int token_take(struct auth_entry *en, struct span reply, const struct url
 	return 0;
 }
 
-/* One request for a token. *status: of an error response. */
+struct refusal {
+	unsigned status;
+	int64_t retry_after;
+};
+
+/* One request for a token. *no: of an error response. */
 static int token_ask(struct auth *a, struct auth_entry *en, const struct http_request *q,
-		     const struct url *u, unsigned flags, unsigned *status, struct err *e)
+		     const struct url *u, unsigned flags, struct refusal *no, struct err *e)
 {
 	_cleanup_(exchange_closep) struct exchange *x = NULL;
 	_cleanup_(secret_buf_release) struct buf reply = BUF_INIT;
@@ -162,7 +167,7 @@ static int token_ask(struct auth *a, struct auth_entry *en, const struct http_re
 			       "the token realm %s redirects, which is not followed (HTTP %u)",
 			       url_brief(u), x->res.status);
 	if (x->res.status / 100 != 2) {
-		*status = x->res.status;
+		*no = (struct refusal){ x->res.status, exchange_retry_after(x) };
 		r = exchange_fault(x, NULL, e);
 		err_prefix(e, "token realm %s", url_brief(u));
 		return r == E_NOT_FOUND ? E_AUTH : r;
@@ -179,20 +184,17 @@ static int token_ask_retrying(struct auth *a, struct auth_entry *en, const struc
 			      const struct url *u, unsigned flags, struct err *e)
 {
 	for (unsigned n = 0;; n++) {
-		struct err fault = { 0 };
-		unsigned status = 0;
-		int r = token_ask(a, en, q, u, flags, &status, &fault);
+		struct err fault = { 0 }, wait = { 0 };
+		struct refusal no = { 0 };
+		int r = token_ask(a, en, q, u, flags, &no, &fault);
 
 		if (r == 0)
 			return 0;
-		if (n + 1 == TOKEN_TRIES || !fault_is_transient(r, status) ||
-		    network_sleep(a->net, 250u << n, &fault) < 0)
-			return err_set(e,
-				       r > -10000 || r == E_TRUNCATED || r == E_NOT_TLS
-					       ? E_UNAVAILABLE
-					       : r,
-				       "%s", fault.text);
-		a->net->stats.retries++;
+		if (n + 1 == TOKEN_TRIES || !fault_is_transient(r, no.status))
+			return err_set(e, fault_final(r), "%s", fault.text);
+		r = network_backoff(a->net, n, no.retry_after, &wait);
+		if (r < 0)
+			return err_set(e, r, "%s; %s", fault.text, wait.text);
 	}
 }
 
@@ -237,13 +239,14 @@ static int token_post(struct auth *a, struct auth_entry *en, const struct url *r
 	scopes_of(a, en, &scopes);
 	for (size_t i = 0; i < scopes.n; i++)
 		buf_addf(&scope, "%s%s", i ? " " : "", scopes.v[i]);
-	buf_reserve(&form, 3 * strlen(c->identity_token) + 4096);
+	buf_reserve(&form, 3 * strlen(c->identity_token) + 64);
+	/* the secret first, so that it never moves and leaves a copy behind */
 	buf_adds(&form, "grant_type=refresh_token&client_id=ocibox");
+	add_parameter(&form, '&', "refresh_token", span_str(c->identity_token));
 	if (en->challenge.service)
 		add_parameter(&form, '&', "service", span_str(en->challenge.service));
 	if (scope.n)
 		add_parameter(&form, '&', "scope", buf_span(&scope));
-	add_parameter(&form, '&', "refresh_token", span_str(c->identity_token));
 	q.body = buf_span(&form);
 	return token_ask_retrying(a, en, &q, realm, flags, e);
 }

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	struct err e = { 0 };
 
 	setenv("PATH", "/nonexistent", 1);
-	int r = credentials_file_find("F", span_of(data, size), "reg.example", "a/b", &c, &e);
+	int r = credentials_file_find("F", span_of(data, size), "reg.example", "a/b", 10000, &c, &e);
 	if (r == 1 && (!c.username || !c.password || !c.source))
 		__builtin_trap();
 	if (r < 0 && !*e.text)

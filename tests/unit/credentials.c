@@ -11,7 +11,7 @@ static const char *found(const char *json, const char *domain, const char *repos
 	static char text[1024];
 	struct credential c = { 0 };
 	struct err e = { 0 };
-	int r = credentials_file_find("F", span_str(json), domain, repository, &c, &e);
+	int r = credentials_file_find("F", span_str(json), domain, repository, 10000, &c, &e);
 
 	if (r < 0)
 		snprintf(text, sizeof(text), "error: %s", e.text);
