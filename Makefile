@@ -211,7 +211,8 @@ tests-need-TLS := tests/unit/x509.c tests/fuzz/x509.c tests/fuzz/tls.c
 tests-need-CONTAINER := tests/unit/container.c tests/unit/runtime.c tests/fuzz/bundle.c
 tests-need-SECCOMP_COMPUTE := tests/unit/seccomp.c
 tests-need-PROGRESS := tests/unit/progress.c
-tests-off := $(foreach s,REGISTRY TLS CONTAINER SECCOMP_COMPUTE PROGRESS,$(if $(CONFIG_$s),,$(tests-need-$s)))
+tests-need-COMPRESS := tests/unit/parallel.c
+tests-off := $(foreach s,REGISTRY TLS CONTAINER SECCOMP_COMPUTE PROGRESS COMPRESS,$(if $(CONFIG_$s),,$(tests-need-$s)))
 UNIT := $(patsubst %.c,$(O)/%,$(filter-out $(tests-off),$(wildcard tests/unit/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c $(tests-off),$(wildcard tests/fuzz/*.c)))
 REPLAY := $(FUZZERS:%=$(O)/tests/fuzz/%)
