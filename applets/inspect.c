@@ -180,12 +180,19 @@ static void put_json(struct inspect *in, struct json_out *o)
 	o->comma = false;
 }
 
+static void put_value(struct inspect *in, const struct json *doc)
+{
+	_cleanup_(json_out_release) struct json_out o = { 0 };
+
+	json_put(&o, doc);
+	put_json(in, &o);
+}
+
 /* A document: its bytes, or written anew without white space. */
 static void put_document(struct inspect *in, struct span bytes)
 {
-	_cleanup_(json_out_release) struct json_out o = { 0 };
 	_cleanup_(json_freep) struct json *doc = NULL;
-	const struct json_limits lim = { .max_bytes = DOC_CONFIG_MAX };
+	const struct json_limits lim = { .max_bytes = DOC_MANIFEST_MAX, .borrow = true };
 
 	if (in->raw) {
 		put_raw(in, bytes);
@@ -194,8 +201,7 @@ static void put_document(struct inspect *in, struct span bytes)
 	int r = json_parse(bytes, &lim, &doc, &in->e);
 	if (r < 0)
 		fail(in, r);
-	json_put(&o, doc);
-	put_json(in, &o);
+	put_value(in, doc);
 }
 
 static const struct config *need_config(struct inspect *in)
@@ -429,7 +435,10 @@ static void put(struct inspect *in)
 		put_document(in, buf_span(&image_manifest(in->img)->raw));
 		break;
 	case CONFIG:
-		put_document(in, buf_span(&need_config(in)->raw));
+		if (in->raw)
+			put_raw(in, buf_span(&need_config(in)->raw));
+		else
+			put_value(in, need_config(in)->json);
 		break;
 	case LAYERS:
 		put_told(in, image_layers);

@@ -200,7 +200,7 @@ static int check_history(struct work *w, struct image *img, const char *who, boo
 static void append_history(struct work *w, const struct json *h, size_t from)
 {
 	for (size_t i = from; i < json_len(h); i++)
-		json_append(w->history, json_clone(json_at(h, i)));
+		json_append(w->history, json_share(json_at(h, i)));
 }
 
 /* How many entries of an image's history are its old base's. */
@@ -289,7 +289,7 @@ static int make_config(struct work *w, bool *changed)
 {
 	const struct compose_options *o = w->o;
 	const char *type = w->docker ? MEDIA_DOCKER_CONFIG : MEDIA_OCI_CONFIG;
-	struct json *rootfs = (struct json *)json_get(config_edit_json(o->config), "rootfs");
+	struct json *rootfs = json_edit(config_edit_json(o->config), "rootfs");
 	struct digest digest;
 	int r = make_history(w);
 
@@ -374,7 +374,7 @@ static int parse_manifest(struct image *img, struct json **out, struct err *e)
 
 	if (!image_config(img))
 		return err_set(e, E_UNSUPPORTED, "it is an artifact, not a container image");
-	return json_parse(buf_span(&m->raw), &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX },
+	return json_parse(buf_span(&m->raw), &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX, .borrow = true },
 			  out, e);
 }
 

@@ -145,7 +145,7 @@ int config_edit_open(const struct config *base, const struct platform *platform,
 	else if (!json_is_object(config))
 		return err_set(e, E_FORMAT,
 			       "the member \"config\" of the image config is no object");
-	c->config = (struct json *)json_get(c->doc, "config");
+	c->config = json_edit(c->doc, "config");
 	c->windows = !strcmp(base ? base->platform.os : platform->os, "windows");
 	write_doc(c->doc, &text);
 	c->before = digest_of(HASH_SHA256, buf_span(&text));
@@ -179,7 +179,7 @@ static int collection(struct config_edit *c, const char *key, char kind, struct 
 	else if (kind == '{' ? !json_is_object(v) : !json_is_array(v))
 		return err_set(e, E_FORMAT, "%s of the image config is no %s", key,
 			       kind == '{' ? "object" : "array");
-	*out = (struct json *)json_get(c->config, key);
+	*out = json_edit(c->config, key);
 	return 0;
 }
 
@@ -262,7 +262,8 @@ static int unset_env(struct config_edit *c, struct span value, struct err *e)
 /* An array is taken as it is; a text is given to the shell. An empty array is none. */
 static int set_command(struct config_edit *c, const char *key, struct span value, struct err *e)
 {
-	struct json *argv = NULL, *shell;
+	const struct json *shell;
+	struct json *argv = NULL;
 	int r = value_strings(value, &argv, e);
 
 	if (r < 0)
@@ -274,7 +275,7 @@ static int set_command(struct config_edit *c, const char *key, struct span value
 		drop_empty(c, key);
 		return 0;
 	}
-	shell = (struct json *)json_get(c->config, "Shell");
+	shell = json_get(c->config, "Shell");
 	if (json_len(shell)) {
 		argv = json_clone(shell);
 	} else {
@@ -359,7 +360,7 @@ static int unset_label(struct config_edit *c, struct span value, struct err *e)
 	return unset_from(c, "Labels", name, e);
 }
 
-static int expose(struct config_edit *c, struct span value, bool set, struct err *e)
+static int set_expose(struct config_edit *c, struct span value, struct err *e)
 {
 	struct ports p;
 	struct json *map;
@@ -370,30 +371,35 @@ static int expose(struct config_edit *c, struct span value, bool set, struct err
 	for (unsigned n = p.first; r == 0 && n <= p.last; n++) {
 		_cleanup_(freep) char *name = xasprintf("%u/%s", n, p.proto);
 
-		if (set) {
-			json_set(map, name, json_new('{'));
-			continue;
-		}
-		json_unset(map, name);
-		/* which is "80" for some tools */
-		if (!strcmp(p.proto, "tcp")) {
-			*strchr(name, '/') = '\0';
-			json_unset(map, name);
-		}
+		json_set(map, name, json_new('{'));
 	}
-	if (r == 0)
-		drop_empty(c, "ExposedPorts");
 	return r;
-}
-
-static int set_expose(struct config_edit *c, struct span value, struct err *e)
-{
-	return expose(c, value, true, e);
 }
 
 static int unset_expose(struct config_edit *c, struct span value, struct err *e)
 {
-	return expose(c, value, false, e);
+	struct ports p, is;
+	struct json *map, *left;
+	const struct json *val;
+	struct span key;
+	int r = value_ports(value, &p, e);
+
+	if (r == 0)
+		r = collection(c, "ExposedPorts", '{', &map, e);
+	if (r < 0)
+		return r;
+	left = json_new('{');
+	for (void *it = NULL; json_next(map, &it, &key, &val);) {
+		_cleanup_(freep) char *name = span_dup(key);
+
+		/* 80/tcp is "80" for some tools */
+		if (value_ports(key, &is, NULL) < 0 || strcmp(is.proto, p.proto) ||
+		    is.first < p.first || is.last > p.last)
+			json_set(left, name, json_share(val));
+	}
+	json_set(c->config, "ExposedPorts", left);
+	drop_empty(c, "ExposedPorts");
+	return 0;
 }
 
 static int add_volume(struct config_edit *c, struct span path, struct err *e)
