@@ -21,13 +21,16 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* A process started without 0, 1 or 2 would open its files there: what it prints would land in them. */
+/*
+ * A process started without 0, 1 or 2 would open its files there: what it prints would land in them. Reading 0 gives nothing then,
+ * and writing to 1 is an error, as it is for who finds it closed.
+ */
 static void fill_standard_descriptors(void)
 {
 	for (int fd = 0; fd < 3; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
-		int null = open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+		int null = open("/dev/null", fd < 2 ? O_RDONLY : O_WRONLY);
 		if (null < 0)
 			null = open("/", O_PATH);
 		if (null < 0)
