@@ -288,7 +288,7 @@ static void write_layout(struct pull *p)
 
 	int r = layout_open(p->layout, true, &l, &e);
 	if (r < 0)
-		fail(p, r, &e);
+		die_output(quoted_str(p->layout), r, &e);
 	close_door(p, &l);
 	start_progress(p);
 	layout_clean(&l);
@@ -329,7 +329,7 @@ int pull_main(int argc, char **argv)
 	parse_options(&p, argc, argv);
 	int r = reference_parse(p.reference_arg, &p.reference, &e);
 	if (r < 0)
-		die_err(quoted_str(p.reference_arg), r, &e);
+		die_err(NULL, r, &e);
 	if (!p.output)
 		cli_need_stdout_not_tty();
 	cli_registry_credentials(&p.cli, p.reference.domain);

@@ -33,6 +33,8 @@ void debug(const char *fmt, ...) _printf_(1, 2);
 _noreturn_ void die(int status, const char *fmt, ...) _printf_(2, 3);
 /* "applet: WHAT: e->text or the code's words", then exit with the code's status (sysexits, design section 4.10). what may be NULL. */
 _noreturn_ void die_err(const char *what, int code, const struct err *e);
+/* The same for what an applet was to make: a place that does not exist is no missing input (73, not 66). */
+_noreturn_ void die_output(const char *what, int code, const struct err *e);
 int exit_status(int code); /* sysexits status of -errno or E_ */
 /* In chain loaders every own error ends with 125. */
 extern bool cli_chain_loader;

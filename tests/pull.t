@@ -192,7 +192,7 @@ run pull -o "$T/full" "$addr/x/tiny:1"
 rc_is 73 "a directory that is no layout is 73"
 is "$(ls -A "$T/full")" file "and left alone"
 run pull -o "$T/none/layout" "$addr/x/tiny:1"
-rc_is 66 "a layout in no directory is 66"
+rc_is 73 "a layout in no directory is 73"
 run pull -q -o "$T/slash//:x" "$addr/x/tiny:1"
 rc_is 0 "a layout with slashes at its end"
 ok "is good, too" layout_good "$T/slash"
@@ -422,6 +422,11 @@ run python3 "$T/term.py" 30 5 pull -o "$T/p4" "$addr/x/multi:1" --all-platforms
 like "$out" "fits True" "on a small terminal, too"
 run python3 "$T/term.py" 80 24 sh -c "pull -q --progress none $addr/x/tiny:1"
 unlike "$out" "sha256" "--progress=none draws nothing"
+
+run pull -o "$T/no/where:x" "$addr/x/tiny:1"
+is "$rc $err" "73 pull: $T/no/where: No such file or directory" "a layout that cannot be created is told by its name"
+run pull "$addr/X:1"
+is "$rc $err" "64 pull: $addr/X:1: the repository's name must be lower-case" "a wrong reference is told once"
 
 is "$(find "$T/tmp" -mindepth 1)" "" "no file is left in TMPDIR"
 done_testing

@@ -33,7 +33,7 @@ void cli_digestfile_open(struct digestfile *f, const char *path)
 	if (r == -1)
 		r = -errno;
 	if (r < 0)
-		die_err(quoted_str(path), r, NULL);
+		die_output(quoted_str(path), r, NULL);
 }
 
 void cli_digestfile_write(struct digestfile *f, struct span text)

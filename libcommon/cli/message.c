@@ -77,6 +77,13 @@ void die_err(const char *what, int code, const struct err *e)
 	die(status, "%s%s", text, advice(code));
 }
 
+void die_output(const char *what, int code, const struct err *e)
+{
+	int status = exit_status(code);
+
+	die(status == 66 ? 73 : status, "%s: %s%s", what, e && e->code ? e->text : err_word(code), advice(code));
+}
+
 static int errno_status(int code)
 {
 	switch (code) {

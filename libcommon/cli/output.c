@@ -99,7 +99,7 @@ static int write_layout(struct image_output *o, const struct document *const *do
 	int r = layout_open(o->layout, true, &l, e);
 
 	if (r < 0)
-		die_err(o->layout, r, e);
+		die_output(quoted_str(o->layout), r, e);
 	layout_clean(&l);
 	r = blobs(arg, &t, e);
 	for (size_t i = n; r == 0 && i-- > 0;) {
