@@ -176,7 +176,7 @@ static void parse_reference(struct push_cli *p, bool artifact)
 	int r = reference_parse(p->reference_arg, &p->reference, &e);
 
 	if (r < 0)
-		die_err(quoted_str(p->reference_arg), r, &e);
+		die_err(NULL, r, &e);
 	p->tags = (struct strs){ 0 };
 	/* an artifact is not to become "latest" unasked */
 	bool named = p->reference.tag && (strcmp(p->reference.tag, "latest") ||
@@ -274,9 +274,22 @@ static void close_door(struct push_cli *p)
 		die_err("the jail", r, NULL);
 }
 
+/* What the reference says that it is, before anything is sent. */
+static void check_digest(struct push_cli *p)
+{
+	const struct digest *is = &p->plan.docs[0]->digest;
+	char text[DIGEST_TEXT_MAX];
+	struct err e = { 0 };
+
+	if (!p->reference.has_digest || digest_eq(&p->reference.digest, is))
+		return;
+	err_set(&e, E_DIGEST, "the %s is %s", p->artifact.type ? "artifact" : "image",
+		digest_text(is, text));
+	fail(p, E_DIGEST, &e);
+}
+
 static void open_image(struct push_cli *p)
 {
-	struct err e = { 0 };
 	size_t n;
 
 	cli_image_open(p->image_arg, &p->image, &p->img);
@@ -288,14 +301,7 @@ static void open_image(struct push_cli *p)
 		p->plan.docs = p->docs;
 		p->plan.docs_n = 1;
 	}
-	const struct digest *want = &p->reference.digest;
-	if (p->reference.has_digest && !digest_eq(want, &p->plan.docs[0]->digest)) {
-		char text[DIGEST_TEXT_MAX];
-
-		err_set(&e, E_DIGEST, "the image is %s",
-			digest_text(&p->plan.docs[0]->digest, text));
-		fail(p, E_DIGEST, &e);
-	}
+	check_digest(p);
 }
 
 /* FILE, or FILE:TYPE where what follows the last colon has a slash. */
@@ -345,6 +351,7 @@ static void open_artifact(struct push_cli *p)
 	p->docs[0] = &p->artifact_doc;
 	p->plan.docs = p->docs;
 	p->plan.docs_n = 1;
+	check_digest(p);
 }
 
 static void on_signal(void *arg)

@@ -203,4 +203,13 @@ run push --additional-tag 'a b' "$tiny:latest" x:1
 rc_is 64 "a malformed tag is 64"
 run push --retries 0 "$tiny:latest" 127.0.0.1:1/x:1
 rc_is 69 "no registry there is 69"
+run push "$tiny:latest" "reg.example/X:1"
+is "$rc $err" "64 push: reg.example/X:1: the repository's name must be lower-case" "a wrong reference is told once"
+run push --creds u:S3cret "$tiny:latest" x:1
+rc_is 64 "--creds of others is not --creds-fd"
+unlike "$out$err" "S3cret" "and its secret is not printed"
+for option in cacert cert-dir; do
+	run push --$option "$T/none" "$tiny:latest" 127.0.0.1:1/x:1
+	is "$rc $err" "66 push: --$option $T/none: No such file or directory" "--$option that is not there is told at once"
+done
 done_testing

@@ -22,6 +22,25 @@ void cli_registry_init(struct registry_cli *c)
 	};
 }
 
+/* Not shown where it is none: others have --creds USER:PASSWORD, which getopt takes for this. */
+static int descriptor(const char *value)
+{
+	uint64_t fd;
+
+	if (num_u64(span_str(value), INT32_MAX, &fd) < 0)
+		die(64, "--creds-fd: not the number of a descriptor (as --creds-fd 3 with 3<FILE)");
+	return (int)fd;
+}
+
+/* Said at once, and not when the first connection wants it. */
+static void need_path(const char *option, const char *path)
+{
+	int r = path && access(path, R_OK) < 0 ? -errno : 0;
+
+	if (r < 0)
+		die(exit_status(r), "%s %s: %s", option, quoted_str(path), err_word(r));
+}
+
 bool cli_registry_option(struct registry_cli *c, int opt)
 {
 	struct registry_options *o = &c->registry;
@@ -29,7 +48,7 @@ bool cli_registry_option(struct registry_cli *c, int opt)
 	/* clang-format off */
 	switch (opt) {
 	case CLI_OPT_REGISTRY: c->creds.authfile = optarg; break;
-	case CLI_OPT_REGISTRY + 1: c->creds.creds_fd = (int)cli_number("--creds-fd", optarg, INT32_MAX); break;
+	case CLI_OPT_REGISTRY + 1: c->creds.creds_fd = descriptor(optarg); break;
 	case CLI_OPT_REGISTRY + 2: o->trace_auth = true; break;
 	case CLI_OPT_REGISTRY + 3: o->cacert = optarg; break;
 	case CLI_OPT_REGISTRY + 4: o->cert_dir = optarg; break;
@@ -57,6 +76,8 @@ void cli_registry_check(struct registry_cli *c)
 		die(64, "--jobs: 0 is too few");
 	if (fcntl(c->progress_fd, F_GETFD) < 0)
 		die(64, "--progress-fd: descriptor %d is not open", c->progress_fd);
+	need_path("--cacert", c->registry.cacert);
+	need_path("--cert-dir", c->registry.cert_dir);
 	cli_digestfile_open(&c->digestfile, c->digestfile.path);
 	c->registry.trace_requests = cli_debug;
 }
