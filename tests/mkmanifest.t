@@ -588,7 +588,27 @@ mkdir full
 run mkmanifest --layer l1.tar -o t1:x
 rc_is 73 "a directory that is no layout"
 run mkmanifest --layer l1.tar -o nosuch/lay:x
-rc_is 66 "where there is no directory"
+rc_is 73 "where there is no directory"
+if is_root && mkdir small && mount -t tmpfs -o size=64k small "$PWD/small" 2>/dev/null; then
+	head -c 200000 /dev/urandom >noise
+	tar -cf noise.tar noise
+	run mkmanifest --layer noise.tar -o big:x
+	for how in "--layer noise.tar" "-b big:x --label a=b"; do
+		run mkmanifest $how -o small/lay:x
+		rc_is 73 "$how into a layout without room"
+		like "$err" 'No space left on device \(free some room\)' "$how: is said so"
+		unlike "$err" 'descriptor says|cut off' "$how: not as bad data"
+		rm -rf small/lay
+	done
+	run sh -c 'cat noise.tar | TMPDIR=$PWD/small mkmanifest --layer - -o big:y'
+	rc_is 73 "a pipe and a TMPDIR without room"
+	like "$err" 'standard input: writing a temporary file in TMPDIR: No space left' "names what has none"
+	umount small
+else
+	skip "no small file system" 8
+fi
+run sh -c 'cat l1.tar | TMPDIR=$PWD/nosuch mkmanifest --layer - -o lay:q'
+like "$err" 'a temporary file in TMPDIR: No such file' "a TMPDIR that is not there is named"
 if [ -e /dev/full ]; then
 	run sh -c 'mkmanifest --layer l1.tar >/dev/full'
 	rc_is 73 "no room for the stream"

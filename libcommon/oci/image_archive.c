@@ -171,7 +171,7 @@ static int spool_member(struct archive *a, const struct digest *d, uint64_t size
 			r = a->fd;
 			return err_set(
 				e, r,
-				"a temporary file for blobs of the image stream that come before "
+				"a temporary file in TMPDIR for blobs of the image stream that come before "
 				"their turn: %s",
 				err_word(r));
 		}
@@ -180,7 +180,7 @@ static int spool_member(struct archive *a, const struct digest *d, uint64_t size
 	if (r < 0 && stream_error(tar_data(a->tar)))
 		return tar_failed(a, r, e);
 	if (r < 0)
-		return err_set(e, r, "writing a temporary file: %s", err_word(r));
+		return err_set(e, r, "writing a temporary file in TMPDIR: %s", err_word(r));
 	r = add_member(a, d, a->spooled, size, e);
 	a->spooled += size;
 	return r;

@@ -56,7 +56,7 @@ int image_target_end(struct image_target *t, const struct descriptor *d, int r, 
 	} else {
 		int w = sink_flush(t->sink);
 
-		if (r == 0 && t->sink->offset != d->size)
+		if (r == 0 && w == 0 && t->sink->offset != d->size)
 			r = err_set(e, E_SIZE, "a blob has not the size that its descriptor says");
 		sink_close(steal_ptr(&t->sink));
 		if (w < 0)

@@ -190,6 +190,15 @@ static int measure(struct stream *src, struct sink *out, uint64_t max,
 	return r < 0 ? err_set(e, r, "%s", err_word(r)) : 0;
 }
 
+/* What cannot be written breaks the reading off, too: it is not the layer then that is cut off. */
+static int blame_sink(const struct sink *out, const char *doing, int r, struct err *e)
+{
+	if (r == 0 || !out->err)
+		return r;
+	err_clear(e);
+	return err_set(e, out->err, "%s: %s", doing, err_word(out->err));
+}
+
 /* ---- opened ---- */
 
 static int spool(struct layer_file *l, const struct layer_limits *lim, struct blob_stats *stats,
@@ -203,10 +212,11 @@ static int spool(struct layer_file *l, const struct layer_limits *lim, struct bl
 	l->fd = spool_open();
 	if (l->fd < 0) {
 		r = l->fd;
-		return err_set(e, r, "a temporary file: %s", err_word(r));
+		return err_set(e, r, "a temporary file in TMPDIR: %s", err_word(r));
 	}
 	out = sink_from_fd(l->fd, false);
 	r = measure(stream_from_fd(pipe, false), out, max, NULL, lim, l, stats, e);
+	r = blame_sink(out, "writing a temporary file in TMPDIR", r, e);
 	if (r == E_SIZE) {
 		err_clear(e);
 		return err_set(e, E_TOOBIG, "more than %llu bytes through a pipe (--spool-max)",
@@ -292,6 +302,7 @@ int layer_file_write(const struct layer_file *l, const struct descriptor *d,
 	if (r < 0)
 		return r;
 	r = measure(steal_ptr(&s), out, l->size, l, lim, &is, t->stats, e);
+	r = blame_sink(out, "writing", r, e);
 	return image_target_end(t, d, r, e);
 }
 

@@ -20,7 +20,7 @@ int listing_new(const struct listing_options *o, struct listing **out, struct er
 	if (o->contents)
 		l->spool = spool_open();
 	if (o->contents && l->spool < 0)
-		return err_set(e, l->spool, "a temporary file for the contents: %s",
+		return err_set(e, l->spool, "a temporary file in TMPDIR for the contents: %s",
 			       err_word(l->spool));
 	inode_new(l);
 	*inode_at(l, ROOT_INODE, true) =
@@ -51,7 +51,7 @@ int listing_done(struct listing *l, struct err *e)
 {
 	/* what was never written behind the last byte reads as zeros, too */
 	if (l->o.contents && ftruncate(l->spool, (off_t)l->spooled) < 0)
-		return err_set(e, -errno, "a temporary file for the contents: %s",
+		return err_set(e, -errno, "a temporary file in TMPDIR for the contents: %s",
 			       err_word(-errno));
 	return 0;
 }
@@ -126,7 +126,7 @@ void listing_closep(struct listing **l)
 
 static int out_failed(int r, struct err *e)
 {
-	return err_set(e, r, "a temporary file for the listing: %s", err_word(r));
+	return err_set(e, r, "a temporary file in TMPDIR for the listing: %s", err_word(r));
 }
 
 /* The first of a file's names; it is remembered where it is this one. */

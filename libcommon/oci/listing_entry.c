@@ -29,7 +29,7 @@ static int keep(struct listing *l, struct span w)
 		if (!is_zero(part))
 			r = fd_pwrite_all(l->spool, part.p, part.n, l->spooled);
 		if (r < 0)
-			return err_set(l->e, r, "a temporary file for the contents: %s",
+			return err_set(l->e, r, "a temporary file in TMPDIR for the contents: %s",
 				       err_word(r));
 		l->spooled += n;
 		w = span_tail(w, n);
@@ -286,7 +286,7 @@ int listing_put(struct listing *l, const struct tar_entry *e, struct tar *t)
 		r = m == MARKER_NONE ? put_entry(l, t) : put_marker(l, m);
 	if (r == 0 && l->pages.err) {
 		r = l->pages.err;
-		err_set(l->e, r, "a temporary file for the listing: %s", err_word(r));
+		err_set(l->e, r, "a temporary file in TMPDIR for the listing: %s", err_word(r));
 	}
 	return r;
 }

@@ -139,7 +139,7 @@ int artifact_plan(const struct artifact *a, struct push *p, struct err *e)
 		if (b->fd < 0)
 			b->fd = empty_file();
 		if (b->fd < 0)
-			return err_set(e, b->fd, "a temporary file: %s", err_word(b->fd));
+			return err_set(e, b->fd, "a temporary file in TMPDIR: %s", err_word(b->fd));
 	}
 	return 0;
 }

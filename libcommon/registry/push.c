@@ -172,7 +172,7 @@ static int spool_blob(struct push_run *run, struct item *it, struct crew *crew, 
 	uint64_t at = 0;
 
 	if (fd < 0)
-		return err_set(e, fd, "a temporary file: %s", err_word(fd));
+		return err_set(e, fd, "a temporary file in TMPDIR: %s", err_word(fd));
 	int r = image_blob(run->p->img, it->b->d, &s, e);
 	while (!r) {
 		struct span w = stream_peek(s);
@@ -181,7 +181,7 @@ static int spool_blob(struct push_run *run, struct item *it, struct crew *crew, 
 			break;
 		r = fd_pwrite_all(fd, w.p, w.n, at);
 		if (r < 0)
-			return err_set(e, r, "writing a temporary file: %s", err_word(r));
+			return err_set(e, r, "writing a temporary file in TMPDIR: %s", err_word(r));
 		at += w.n;
 		stream_skip(s, w.n);
 		run->stats->read += w.n;
