@@ -64,12 +64,14 @@ static const struct option long_options[] = {
 	CLI_COMMON_OPTIONS,
 };
 
-/* A signal ends us only when the terminal shows again what is typed. */
-static volatile sig_atomic_t caught;
+static int terminal = -1;
+static struct termios shown;
 
+/* A signal ends us only when the terminal shows again what is typed. */
 static void on_signal(int signo)
 {
-	caught = signo;
+	tcsetattr(terminal, TCSAFLUSH, &shown);
+	raise(signo);
 }
 
 /* Reads to the end (or, from a terminal, one line), without the line's end. */
@@ -83,7 +85,7 @@ static void read_line(int fd, bool line, struct buf *out)
 	while (out->n - begin < PAIR_MAX - 1) {
 		ssize_t n = read(fd, &c, 1);
 
-		if (n < 0 && errno == EINTR && !caught)
+		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0 || (line && c == '\n'))
 			break;
@@ -97,31 +99,33 @@ static void read_line(int fd, bool line, struct buf *out)
 static void ask(const char *what, bool hidden, struct buf *out)
 {
 	static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
-	_cleanup_(fd_closep) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
-	const struct sigaction note = { .sa_handler = on_signal };
+	const struct sigaction end = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
 	struct sigaction before[ARRAY_LEN(ending)];
-	struct termios was, now;
+	struct termios now;
 
-	if (tty < 0)
+	terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	if (terminal < 0)
 		die(64, "no %s, and no terminal to ask on (try --help)", what);
-	hidden = hidden && tcgetattr(tty, &was) == 0;
-	if (hidden) {
-		for (size_t i = 0; i < ARRAY_LEN(ending); i++)
-			sigaction(ending[i], &note, &before[i]);
-		now = was;
-		now.c_lflag &= ~(tcflag_t)ECHO;
-		tcsetattr(tty, TCSAFLUSH, &now);
+	hidden = hidden && tcgetattr(terminal, &shown) == 0;
+	for (size_t i = 0; hidden && i < ARRAY_LEN(ending); i++) {
+		sigaction(ending[i], NULL, &before[i]);
+		if (before[i].sa_handler != SIG_IGN)
+			sigaction(ending[i], &end, NULL);
 	}
-	dprintf(tty, "%s: ", what);
-	read_line(tty, true, out);
-	if (!hidden)
-		return;
-	tcsetattr(tty, TCSAFLUSH, &was);
-	dprintf(tty, "\n");
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+	if (hidden) {
+		now = shown;
+		now.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(terminal, TCSAFLUSH, &now);
+	}
+	dprintf(terminal, "%s: ", what);
+	read_line(terminal, true, out);
+	if (hidden) {
+		tcsetattr(terminal, TCSAFLUSH, &shown);
+		dprintf(terminal, "\n");
+	}
+	for (size_t i = 0; hidden && i < ARRAY_LEN(ending); i++)
 		sigaction(ending[i], &before[i], NULL);
-	if (caught)
-		raise(caught);
+	fd_close(steal_fd(&terminal));
 }
 
 /* The pair of --creds-fd, or put together of what was given and what is asked for. */
@@ -161,7 +165,7 @@ static void check(struct registry_cli *cli, const struct reference *ref, const c
 	if (!code)
 		code = registry_check_login(r, &e);
 	if (code < 0)
-		die_err(name, code, &e);
+		die_err(span_starts(span_str(e.text), name) ? NULL : name, code, &e);
 	if (!code)
 		warn("%s asks for no password: it was not checked", name);
 	registry_close(r);

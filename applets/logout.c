@@ -11,6 +11,8 @@
  * Removes what login has written, from the same file, or has the credential helper that the file
  * names forget it.
  *
+ * bash has a command of its own by this name: there, say "ocibox logout" or "env logout".
+ *
  * options:
  *   -a, --all                   forget all that the file knows of
  *   --authfile FILE             the file (default: the one that login writes)

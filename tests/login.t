@@ -156,6 +156,9 @@ for bad in team/app '' 'a b' "$addr/x:1" reg; do
 	run login -u a -p b --authfile "$T/no.json" "$bad"
 	rc_is 64 "\"$bad\" is no registry"
 done
+run login -u tester -p S3cret.word:x --authfile "$T" --cacert "$_rd/ca.crt" "$addr"
+is "$err" "login: warning: others on this machine can see a password that stands on the command line: use --password-stdin
+login: $T: Is a directory" "a directory is no file for credentials"
 nok "nothing is written then" test -e "$T/no.json"
 start_registry plain
 run login -u a -p b --authfile "$T/open.json" "$addr"

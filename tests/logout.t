@@ -29,4 +29,5 @@ run logout
 rc_is 64 "no registry is 64"
 run logout --all a.example
 rc_is 64 "both are 64"
+like "$(logout --help)" 'ocibox logout' "--help tells of the shells that have a logout"
 done_testing

@@ -117,10 +117,10 @@ int file_read(int dirfd, const char *path, bool follow, size_t max, struct buf *
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) && !follow)
-		return E_UNSUPPORTED;
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
+	if (!S_ISREG(st.st_mode) && !follow)
+		return E_UNSUPPORTED;
 	if (!S_ISREG(st.st_mode)) /* what the user named himself may be a pipe of his shell: wait for its bytes */
 		fcntl(fd, F_SETFL, 0);
 	return fd_read_all(fd, max, b);
