@@ -40,7 +40,8 @@
  *   --compression-format gzip|zstd|none
  *                               (default: gzip)
  *   --compression-level N       1 to 9 for gzip (default: 6), 1 to 4 for zstd (default: 3)
- *   --exclude GLOB              leave out matching names (may be repeated)
+ *   --exclude GLOB              leave out matching names, at any depth unless GLOB begins with /
+ *                               (may be repeated)
  *   --owner ID, --group ID      owner and group of all entries, as numbers
  *   --mtime SECONDS             time of all entries, in seconds since 1970
  *   --prefix DIR                put DIR in front of all names, and look there in the tree before
@@ -355,8 +356,9 @@ int mklayer_main(int argc, char **argv)
 	struct sink *made = sink_hash(sink_from_fd(STDOUT_FILENO, false), HASH_SHA256);
 	struct sink *plain = sink_hash(sink_compress(made, &compression, cpu_count()), HASH_SHA256);
 	int r = diff_write(fd, upper ? DIFF_UPPER : DIFF_TREE, before, &how, plain, &s, &e);
+	/* a tree that is no layer is told as that, also where its end could not be written */
 	if (r < 0)
-		die_err(plain->err ? "standard output" : dir, r, plain->err ? NULL : &e);
+		die_err(plain->err == r ? "standard output" : dir, r, plain->err == r ? NULL : &e);
 	sink_hash_final(made, digest.v);
 	sink_hash_final(plain, diff_id.v);
 	tell(&s, plain->offset, made->offset);

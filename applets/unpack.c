@@ -34,7 +34,8 @@
  *   --no-devices                leave out device nodes
  *   --ignore-failed LIST        xattr, device, owner: what cannot be kept is counted and is no
  *                               error
- *   --exclude GLOB              leave out matching names (may be repeated)
+ *   --exclude GLOB              leave out matching names, at any depth unless GLOB begins with /
+ *                               (may be repeated)
  *   --sync                      wait until all is on the disk
  *
  * limits:

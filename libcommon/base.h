@@ -157,7 +157,8 @@ const char *quoted_str(const char *s);
 bool utf8_valid(struct span s);
 
 /* ---- globs ------------------------------------------------------------------------------------------------------------------------
- * tar's --exclude: *, ?, [...]; matches the whole path or any trailing part that begins after a "/"; "*" matches "/" too. */
+ * tar's --exclude: *, ?, [...]; matches the whole path or any trailing part that begins after a "/"; "*" matches "/" too. One that
+ * begins with "/" or "./" matches the whole path only. */
 bool glob_excludes(const char *pattern, struct span path);
 
 /* ---- clocks ------------------------------------------------------------------------------------------------------------------------ */

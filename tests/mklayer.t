@@ -263,4 +263,24 @@ else
 	skip "no umoci"
 fi
 
+# ---- where it goes ----
+mkdir "$T/some" "$T/gone"
+echo a >"$T/some/a"
+run sh -c 'mklayer "$1" >&-' sh "$T/some"
+isnt "$rc" 0 "a closed standard output is an error"
+like "$err" '^mklayer: standard output: Bad file descriptor' "which is told"
+run sh -c 'mklayer --digestfile "$1/none/x" "$2"' sh "$T" "$T/some"
+rc_is 73 "a digest file in no directory cannot be created"
+run mklayer --compression-level 99 "$T/some"
+rc_is 64 "a level that there is not"
+like "$err" '^mklayer: --compression-level: level 99 is not one of 1 to 9' "names its option"
+: >"$T/gone/.wh.x"
+if [ -e /dev/full ]; then
+	run sh -c 'mklayer "$1" >/dev/full' sh "$T/gone"
+	rc_is 65 "a tree that is no layer, and no room"
+	like "$err" "^mklayer: $T/gone: .*\\.wh\\.x" "tells of the tree"
+else
+	skip "no /dev/full" 2
+fi
+
 done_testing

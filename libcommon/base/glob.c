@@ -65,11 +65,13 @@ static bool glob_whole(const char *pattern, struct span text)
 
 bool glob_excludes(const char *pattern, struct span path)
 {
-	while (*pattern == '/')
+	const char *given = pattern;
+
+	while (*pattern == '/' || (pattern[0] == '.' && pattern[1] == '/'))
 		pattern++;
 	if (glob_whole(pattern, path))
 		return true;
-	for (size_t i = 0; i < path.n; i++)
+	for (size_t i = 0; pattern == given && i < path.n; i++)
 		if (path.p[i] == '/' && glob_whole(pattern, span_tail(path, i + 1)))
 			return true;
 	return false;

@@ -79,6 +79,8 @@ static void globs(void)
 	ok(glob_excludes("*.o", SPAN("a/b.o")), "a star crosses directories");
 	ok(glob_excludes("b", SPAN("a/b")) && !glob_excludes("b", SPAN("a/bc")), "matches a trailing part that begins at a slash");
 	ok(glob_excludes("usr/share/doc", SPAN("usr/share/doc")) && glob_excludes("/usr", SPAN("usr")), "a leading slash is the root");
+	ok(glob_excludes("./a/b", SPAN("a/b")) && !glob_excludes("./b", SPAN("a/b")) && !glob_excludes("/b", SPAN("a/b")),
+	   "what begins at the root matches nothing below");
 	ok(glob_excludes("[a-c]?", SPAN("bx")) && !glob_excludes("[!a-c]?", SPAN("bx")), "classes");
 	ok(glob_excludes("a\\*", SPAN("a*")) && !glob_excludes("a\\*", SPAN("ab")), "escapes");
 	ok(glob_excludes("[", SPAN("[")), "a class without an end is a letter");
