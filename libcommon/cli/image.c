@@ -32,6 +32,16 @@ static void split(const char *text, struct operand *op)
 	op->path = span_dup(span_of(s.p, op->has_digest ? s.n : colon));
 }
 
+/* What others write in front of a name, skopeo above all. */
+static const char *hint(const char *text)
+{
+	if (strstr(text, "://"))
+		return " (pull fetches one from a registry)";
+	if (!strncmp(text, "oci:", 4) || !strncmp(text, "oci-archive:", 12))
+		return " (write its name without what stands before the first colon)";
+	return "";
+}
+
 /* A name that has no meaning taken apart may be the plain name of a file, such as "app:1.tar". */
 static void name_file(const char *text, struct operand *op, struct stat *st)
 {
@@ -42,8 +52,8 @@ static void name_file(const char *text, struct operand *op, struct stat *st)
 	int code = -errno;
 
 	if ((!op->tag && !op->has_digest) || stat(text, st) < 0)
-		die(exit_status(code), "%s: %s", text,
-		    code == -ENOENT ? "no such image file or layout" : err_word(code));
+		die(exit_status(code), "%s: %s%s", text,
+		    code == -ENOENT ? "no such image file or layout" : err_word(code), hint(text));
 	freep(&op->tag);
 	freep(&op->path);
 	*op = (struct operand){ .path = xstrdup(text) };
