@@ -10,11 +10,12 @@
 enum {
 	HEAD_STALL_MS = 60000,
 	PATIENCE_MS = 600000,
-	BODY_STALL_MS = 30000,
 	DRAIN_MAX = 64 << 10,
 	PULL_MIN = 32 << 10,
 	SEND_PIECE = 256 << 10,
 };
+
+unsigned network_stall_ms = 30000;
 
 /* ---- the body ---- */
 
@@ -124,7 +125,7 @@ static int read_head(struct connection *c, struct http_response *res, bool patie
 			return (int)used;
 		stream_skip(&c->in, (size_t)used);
 	}
-	c->stall_ms = BODY_STALL_MS;
+	c->stall_ms = network_stall_ms;
 	c->measured = true;
 	c->wait_ms = c->wait_bytes = 0;
 	return 0;

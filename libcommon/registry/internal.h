@@ -215,6 +215,8 @@ struct connection {
 /* How long a server may be waited for from the connection, or the request on a kept one, to the end
  * of the answer's head. */
 extern unsigned network_head_ms;
+/* How long each byte of a body. */
+extern unsigned network_stall_ms;
 int network_open(struct network *n, const struct registry_options *o, struct err *e);
 void network_close(struct network *n);
 void network_trace(struct network *n, bool on, const char *fmt, ...) _printf_(3, 4);

@@ -94,5 +94,11 @@ int main(void)
 	says(VERDICT_UNKNOWN_CA, &f, "no CA certificates were found");
 	f.any_cas = f.constrained = true;
 	says(VERDICT_UNKNOWN_CA, &f, "name constraints");
+	says(VERDICT_OTHER_USE, &f, "for other uses than servers");
+
+	text = SPAN("-----BEGIN A-----\nAAAA\n-----BEGIN B-----\nAQID\n-----END B-----\n");
+	ok(pem_next(&text, &label, &body) && span_is(label, "B") && span_is(body, "\nAQID\n"),
+	   "a block that is not ended does not hide the next");
+	ok(!pem_next(&text, &label, &body), "which is the last");
 	return done_testing();
 }
