@@ -101,7 +101,8 @@ fi
 if have dockerd docker; then
 	mkdir "$T/dk"
 	echo '{}' >"$T/dk/c.json"
-	bg unshare -m dockerd --config-file "$T/dk/c.json" --data-root "$T/dk/root" --exec-root "$T/dk/exec" -p "$T/dk/pid" \
+	# it has its containerd write stacks to TMPDIR when that is slow
+	bg env TMPDIR="$T/dk" unshare -m dockerd --config-file "$T/dk/c.json" --data-root "$T/dk/root" --exec-root "$T/dk/exec" -p "$T/dk/pid" \
 		-H "unix://$T/dk/sock" --storage-driver vfs --iptables=false --ip6tables=false --bridge none --ip-forward=false \
 		--ip-masq=false >"$T/dk/log" 2>&1
 	if wait_for 20 docker -H "unix://$T/dk/sock" version; then
