@@ -18,7 +18,10 @@
  *
  * With --artifact-type the FILEs become an artifact, such as a signature or a bill of material,
  * that refers to the manifest --subject, which is in the same repository; pull --referrers finds
- * it. It gets no tag unless REFERENCE names one.
+ * it. It gets no tag unless REFERENCE names one. A file's name without its directory becomes its
+ * title. Where there is no file of the name FILE:TYPE, TYPE is its media type. A registry that does
+ * not list referrers has an index of them under a tag, which is written over what was read; two who
+ * do that at once to a registry without conditional writes look again, and one may be told to.
  *
  * Credentials are looked for as by pull; login writes them.
  *
@@ -69,10 +72,12 @@
  *   65   bad data, or a wrong digest
  *   66   no such image, or standard input is empty
  *   69   the registry cannot be reached
- *   74   reading failed
+ *   71   the system refuses what is needed
+ *   73   the digest's file cannot be created, or TMPDIR has no room
+ *   74   reading or writing failed
  *   75   over the deadline or a rate; try later
  *   76   the registry breaks the protocol
- *   77   access denied
+ *   77   access denied, by the registry or to a file
  *
  * examples:
  *   push images:app reg.example/app:1
@@ -304,14 +309,21 @@ static void open_image(struct push_cli *p)
 	check_digest(p);
 }
 
-/* FILE, or FILE:TYPE where what follows the last colon has a slash. */
+static bool is_media_type(const char *s)
+{
+	const char *slash = strchr(s, '/');
+
+	return slash && slash > s && slash[1] && media_type_valid(span_str(s));
+}
+
+/* FILE where there is one of that name, else FILE:TYPE. */
 static void open_file(char *arg, struct artifact_file *f)
 {
 	char *colon = strrchr(arg, ':'), *slash;
 	struct stat st;
 
 	f->type = "application/octet-stream";
-	if (colon && strchr(colon, '/') && colon[1] != '/') {
+	if (colon && is_media_type(colon + 1) && access(arg, F_OK) < 0) {
 		*colon = '\0';
 		f->type = colon + 1;
 	}
@@ -330,7 +342,7 @@ static void open_artifact(struct push_cli *p)
 	struct err e = { 0 };
 	int r = 0;
 
-	if (!strchr(p->artifact.type, '/') || strpbrk(p->artifact.type, " \"\\;,"))
+	if (!is_media_type(p->artifact.type))
 		die(64, "--artifact-type: %s is no media type", quoted_str(p->artifact.type));
 	for (size_t i = 0; i < p->files_n; i++)
 		open_file(p->files[i], &files[i]);

@@ -67,6 +67,7 @@ struct descriptor {
 	char *image_name;    /* annotation io.containerd.image.name (a full reference), or NULL */
 	char *artifact_type; /* or NULL */
 };
+bool media_type_valid(struct span s); /* printable, without what would end it in a header or in JSON */
 int descriptor_from_json(const struct json *v, struct descriptor *out, struct err *e); /* size 0..2^63-1, digest checked (T68, T72) */
 void descriptor_release(struct descriptor *d);
 void descriptor_copy(struct descriptor *to, const struct descriptor *from);

@@ -191,7 +191,7 @@ struct artifact {
 	const struct artifact_file *files;
 	size_t files_n;
 };
-/* The manifest; plan it with p->docs = &out. */
+/* The manifest; plan it with p->docs = &out. Titles and annotations must be UTF-8; of two annotations of one key the last counts. */
 int artifact_document(const struct artifact *a, struct document *out, struct err *e);
 int artifact_plan(const struct artifact *a, struct push *p, struct err *e); /* after push_plan: gives the blobs their files */
 /* Blobs, then documents, the tags last. */

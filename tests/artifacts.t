@@ -95,6 +95,27 @@ run pull -q --referrers=application/vnd.example.n "$addr/x/app:1"
 diag "$i of four at once gave up; $(index_of "$T/out" | jq '.manifests|length') are listed"
 ok "who writes at the same time is listed, or told that he is not" test "$(index_of "$T/out" | jq '.manifests|length')" -ge $((4 - i))
 
+# where the registry heeds conditions, the index is written only over what was read
+real=$addr
+start_faultd c '{"servers":{"A":{"uploads":true,"conditional":true}},"rules":[
+	{"method":"PUT","path":"^/v2/never/manifests/sha256-","header":{"if-none-match":"."},"do":{"status":412}},
+	{"method":"PUT","path":"^/v2/never/manifests/sha256-","header":{"if-match":"."},"do":{"status":412}},
+	{"method":"PUT","path":"manifests/sha256-","do":{"delay":0.2}}]}'
+for repo in x/cond never; do
+	push -q "$tiny:latest" "$addr/$repo:1" >/dev/null 2>&1
+	i=0 ps=''
+	for n in 1 2 3 4; do
+		push -q --artifact-type application/vnd.example.n --subject "$man" --annotation "n=$n" "$addr/$repo" >"$T/n.$n" 2>"$T/n.err.$n" &
+		[ $repo = x/cond ] && ps="$ps $!" || wait $! || i=$((i + 1))
+	done
+	for p in $ps; do wait "$p" || i=$((i + 1)); done
+	run pull -q --referrers=application/vnd.example.n "$addr/$repo:1"
+	is "$i $(index_of "$T/out" | jq '.manifests|length')" "0 4" "$repo: all four are listed"
+done
+ok "x/cond: nothing there yet is a condition" grep -q '"if-none-match": "\*"' "$T/c/log"
+ok "x/cond: so is what was read" grep -q '"if-match": "\\"' "$T/c/log"
+addr=$real
+
 # an index and its images have referrers of their own
 run push -q "$multi:latest" "$addr/x/multi:1"
 top=$out
@@ -136,6 +157,30 @@ mkdir "$T/deep"
 printf 'x' >"$T/deep/f"
 run push -q --artifact-type a/b --subject "$man" "$addr/x/app" "$T/deep/../deep/f"
 is "$(get "x/app/manifests/$out" | jq -r '.layers[0].annotations["org.opencontainers.image.title"]')" f "T70 a title is a name without a path"
+
+# FILE:TYPE, where a file may have a colon in its name
+mkdir -p "$T/deep/c:application"
+printf 'named' >"$T/deep/c:application/json"
+printf 'typed' >"$T/deep/c"
+colon() { run sh -c 'cd "$1" && shift && exec push -q --artifact-type a/b "$@"' - "$T" "$addr/x/app" "$1"; }
+title() { get "x/app/manifests/$out" | jq -r '.layers[0]|.annotations["org.opencontainers.image.title"] + " " + .mediaType'; }
+colon deep/c:application/json
+is "$(title)" "json application/octet-stream" "a file of that very name wins"
+colon deep/c:application/xml
+is "$(title)" "c application/xml" "else what follows the colon is the type"
+colon "deep/f:not a/type"
+rc_is 66 "what is no media type is the file's name"
+
+# what JSON cannot hold is refused, not mangled
+bad=$(printf 'a\377b')
+printf x >"$T/$bad"
+run push -q --artifact-type a/b "$addr/x/app" "$T/$bad"
+rc_is 64 "a title that is not UTF-8"
+like "$err" 'UTF-8' "is refused by name"
+run push -q --artifact-type a/b --annotation "k=$bad" "$addr/x/app"
+rc_is 64 "so is such an annotation"
+run push -q --artifact-type a/b --annotation k=1 --annotation kk=2 --annotation k=3 "$addr/x/app"
+is "$(get "x/app/manifests/$out" | jq -c .annotations)" '{"kk":"2","k":"3"}' "of two annotations of one key the last counts"
 
 run push --artifact-type none "$addr/x/app" "$T/sbom.json"
 rc_is 64 "what is no media type is 64"

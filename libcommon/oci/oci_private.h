@@ -9,9 +9,6 @@
 bool platform_from_parts(struct span os, struct span arch, struct span variant,
 			 struct platform *out);
 
-/* Printable, without what would end it in a header or in JSON. */
-bool media_type_valid(struct span s);
-
 /*
  * Go's parser ignores the case of names: E_FORMAT where a member differs from one of names only in
  * that, as it would mean nothing here and something there.

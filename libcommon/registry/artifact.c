@@ -53,6 +53,9 @@ static int put_file(struct json_out *o, const struct artifact_file *f, struct er
 			       err_word(r));
 	json_begin(o, '{');
 	put_descriptor(o, f->type, &d, (uint64_t)st.st_size);
+	if (f->title && !utf8_valid(span_str(f->title)))
+		return err_set(e, E_USAGE, "%s: a title must be UTF-8: rename the file",
+			       quoted_str(f->title));
 	if (f->title) {
 		json_key(o, "annotations");
 		json_begin(o, '{');
@@ -64,18 +67,27 @@ static int put_file(struct json_out *o, const struct artifact_file *f, struct er
 	return 0;
 }
 
-static void put_annotations(struct json_out *o, const char *const *list)
+static int put_annotations(struct json_out *o, const char *const *list, struct err *e)
 {
 	json_key(o, "annotations");
 	json_begin(o, '{');
 	for (; *list; list++) {
 		struct span value = span_str(*list), key;
+		const char *const *later = list + 1;
 
+		if (!utf8_valid(value))
+			return err_set(e, E_USAGE, "an annotation must be UTF-8: %s",
+				       quoted_str(*list));
 		span_cut(&value, '=', &key);
+		while (*later && strncmp(*later, *list, key.n + 1))
+			later++;
+		if (*later)
+			continue;
 		json_key_span(o, key);
 		json_put_str(o, value);
 	}
 	json_end(o, '}');
+	return 0;
 }
 
 int artifact_document(const struct artifact *a, struct document *out, struct err *e)
@@ -109,7 +121,9 @@ int artifact_document(const struct artifact *a, struct document *out, struct err
 		json_end(&o, '}');
 	}
 	if (a->annotations && *a->annotations)
-		put_annotations(&o, a->annotations);
+		r = put_annotations(&o, a->annotations, e);
+	if (r < 0)
+		return r;
 	json_end(&o, '}');
 	return document_parse(&o.b, NULL, out, e);
 }

@@ -194,8 +194,10 @@ static int document_read(struct exchange *x, const struct digest *want, struct d
 	return r;
 }
 
+/* *etag, where that is wanted, is NULL where none is given that would do for If-Match. */
 static int document_from(struct registry *r, struct endpoint *p, const char *what,
-			 const struct digest *want, struct document *out, struct err *e)
+			 const struct digest *want, struct document *out, char **etag,
+			 struct err *e)
 {
 	static const struct http_request q = {
 		.method = "GET",
@@ -213,6 +215,9 @@ static int document_from(struct registry *r, struct endpoint *p, const char *wha
 		if (ret < 0)
 			return ret;
 		ret = document_read(x, want, out, &fault);
+		struct span tag = http_response_field(&x->res, "ETag", 0);
+		if (ret == 0 && etag && span_starts(tag, "\""))
+			*etag = span_dup(tag);
 		if (ret == 0)
 			return 0;
 		if (!fault_is_transient(ret, 0) || attempts == 0)
@@ -242,11 +247,18 @@ int registry_get_document(struct registry *r, const char *tag_or_digest, struct 
 
 		if (p->dead && !endpoint_is_last(r, p))
 			continue;
-		ret = document_from(r, p, tag_or_digest, pinned ? &digest : NULL, out, &fault);
+		ret = document_from(r, p, tag_or_digest, pinned ? &digest : NULL, out, NULL,
+				    &fault);
 		if (ret == 0)
 			return 0;
 		if (endpoint_is_last(r, p) || ret == E_TRY_LATER)
 			return err_set(e, ret, "%s", fault.text);
 		endpoint_give_up(r, p, &fault);
 	}
+}
+
+int registry_get_tagged(struct registry *r, const char *tag, struct document *out, char **etag,
+			struct err *e)
+{
+	return document_from(r, &r->endpoints[0], tag, NULL, out, etag, e);
 }

@@ -112,6 +112,7 @@ struct http_request {
 	uint64_t first;
 	uint64_t from; /* > 0: Range: bytes=FROM- */
 	const char *if_range;
+	const char *if_match; /* only over what has this ETag; "": only where there is nothing */
 	bool home_only; /* credentials are for the registry's own origin, and asked for nowhere else
 			 */
 	bool patient;	/* the answer may take minutes */
@@ -354,6 +355,11 @@ bool fault_is_transient(int code, unsigned status);
 bool endpoint_is_last(const struct registry *r, const struct endpoint *p);
 unsigned endpoint_retries(const struct registry *r, const struct endpoint *p);
 void endpoint_give_up(struct registry *r, struct endpoint *p, const struct err *why);
+
+/* ---- client.c ---- */
+/* The document under a tag, never of a mirror, and its ETag (malloc'd, or NULL). */
+int registry_get_tagged(struct registry *r, const char *tag, struct document *out, char **etag,
+			struct err *e);
 
 /* ---- challenge.c: what a 401 or 429 says (RFC 9110 11.6.1, 10.2.3; distribution-spec token
  * authentication) ---- */

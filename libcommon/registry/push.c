@@ -270,7 +270,7 @@ static int put_one(struct push_run *run, const struct document *doc, const char 
 {
 	bool known = true;
 	struct err why = { 0 };
-	int r = registry_put_document(run->r, doc, name, &known, &why);
+	int r = registry_put_document(run->r, doc, name, NULL, &known, &why);
 
 	if (!r && !known)
 		r = referrers_note(run->r, doc, &why);

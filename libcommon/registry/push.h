@@ -83,8 +83,9 @@ struct referrer {
 int referrers_list(struct registry *r, const struct digest *subject, const char *type, size_t max,
 		   struct referrer **out, size_t *n, struct err *e);
 void referrers_free(struct referrer *v, size_t n);
-/* PUT of a manifest or index. *knows_subject: it will be listed as a referrer. */
+/* PUT of a manifest or index. *knows_subject: it will be listed as a referrer. if_match: an ETag, or
+ * "" for nothing, that must be there now, else -EAGAIN; or NULL. */
 int registry_put_document(struct registry *r, const struct document *doc, const char *name,
-			  bool *knows_subject, struct err *e);
+			  const char *if_match, bool *knows_subject, struct err *e);
 
 #endif

@@ -11,13 +11,15 @@
 enum { NOTE_TRIES = 8, PAUSE_MS = 150, LIST_BYTES_MAX = 32 << 20, PAGE_COST = 16 << 10 };
 
 int registry_put_document(struct registry *r, const struct document *doc, const char *name,
-			  bool *knows_subject, struct err *e)
+			  const char *if_match, bool *knows_subject, struct err *e)
 {
+	static const unsigned answers[] = { 412, 0 };
 	struct endpoint *p = &r->endpoints[0];
 	const struct http_request q = {
 		.method = "PUT",
 		.content_type = doc->media_type,
 		.body = buf_span(&doc->raw),
+		.if_match = if_match,
 		.home_only = true,
 		.patient = true,
 	};
@@ -26,9 +28,11 @@ int registry_put_document(struct registry *r, const struct document *doc, const 
 	unsigned attempts = r->retries;
 	struct digest stated;
 
-	int ret = request_send(r, p, path, &q, NULL, &attempts, &x, e);
+	int ret = request_send(r, p, path, &q, if_match ? answers : NULL, &attempts, &x, e);
 	if (ret < 0)
 		return ret;
+	if (x->res.status == 412)
+		return -EAGAIN;
 	struct span value = http_response_field(&x->res, "Docker-Content-Digest", 0);
 	if (value.p && digest_parse(value, &stated) == 0 && stated.alg == doc->digest.alg &&
 	    !digest_eq(&stated, &doc->digest))
@@ -120,7 +124,7 @@ static void put_index(struct json_out *o, const struct json *old, const struct d
 }
 
 static int write_index(struct registry *r, const char *tag, const struct json *old,
-		       const struct document *doc, struct err *e)
+		       const char *if_match, const struct document *doc, struct err *e)
 {
 	_cleanup_(json_out_release) struct json_out o = { 0 };
 	_cleanup_(json_freep) struct json *json = NULL;
@@ -131,7 +135,7 @@ static int write_index(struct registry *r, const char *tag, const struct json *o
 		return ret;
 	put_index(&o, old, doc, json);
 	ret = document_parse(&o.b, MEDIA_OCI_INDEX, &index, e);
-	return ret < 0 ? ret : registry_put_document(r, &index, tag, NULL, e);
+	return ret < 0 ? ret : registry_put_document(r, &index, tag, if_match, NULL, e);
 }
 
 static int pause_a_while(struct registry *r, struct err *e)
@@ -148,13 +152,14 @@ int referrers_note(struct registry *r, const struct document *doc, struct err *e
 	char text[DIGEST_TEXT_MAX];
 
 	digest_text(&doc->digest, text);
-	/* Who read it when we did, and writes after us, wins: so it is read once more when he must
-	 * be done. */
+	/* It is written over what was read, where the registry heeds that. Where not, who read it
+	 * when we did, and writes after us, wins: so it is read once more when he must be done. */
 	for (unsigned n = 0; n < NOTE_TRIES; n++) {
 		_cleanup_(document_release) struct document index = { 0 };
 		_cleanup_(json_freep) struct json *old = NULL;
+		_cleanup_(freep) char *etag = NULL;
 		struct err why = { 0 };
-		int ret = registry_get_document(r, tag, &index, &why);
+		int ret = registry_get_tagged(r, tag, &index, &etag, &why);
 
 		if (ret < 0 && ret != E_NOT_FOUND)
 			return err_set(e, ret, "the index of referrers %s: %s", tag, why.text);
@@ -167,9 +172,11 @@ int referrers_note(struct registry *r, const struct document *doc, struct err *e
 			ret = 0;
 		if (!ret && lists(old, text))
 			return 0;
+		/* some take no condition for true */
+		const char *over = n >= NOTE_TRIES / 2 ? NULL : old ? etag : "";
 		if (!ret)
-			ret = write_index(r, tag, old, doc, e);
-		if (!ret)
+			ret = write_index(r, tag, old, over, doc, e);
+		if (!ret || ret == -EAGAIN)
 			ret = pause_a_while(r, e);
 		if (ret < 0)
 			return ret;
