@@ -37,8 +37,15 @@
  * exit status:
  *   0    the registry takes them, and they are kept
  *   64   usage
+ *   65   the file for them is no JSON object
+ *   66   the registry knows of no such thing, or the file has no name
  *   69   the registry cannot be reached
- *   77   it does not take them
+ *   71   the system refuses what is needed
+ *   73   the file cannot be created
+ *   74   reading or writing failed
+ *   75   over the deadline; try later
+ *   76   the registry breaks the protocol
+ *   77   the registry does not take them, the helper fails, or the file is not ours to write
  *
  * examples:
  *   login -u me --password-stdin reg.example <secret

@@ -20,7 +20,12 @@
  * exit status:
  *   0    it is forgotten
  *   64   usage
+ *   65   the file is no JSON object
  *   66   there was nothing to forget
+ *   71   the system refuses what is needed
+ *   73   the file cannot be replaced for want of room
+ *   74   reading or writing failed
+ *   77   the helper fails, or the file is not ours to write
  *
  * examples:
  *   logout reg.example

@@ -71,11 +71,12 @@
  *   65   bad data, or a wrong digest
  *   66   no such image, tag or platform
  *   69   the registry cannot be reached
+ *   71   the system refuses what is needed
  *   73   the layout cannot be created or has no room
  *   74   reading or writing failed
  *   75   over the deadline or a rate; try later
  *   76   the registry breaks the protocol
- *   77   access denied
+ *   77   access denied, by the registry or to a file
  *
  * examples:
  *   pull debian:12 | unpack rootfs

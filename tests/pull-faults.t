@@ -220,4 +220,18 @@ for c in $(jq -r 'to_entries[] | select(.value.outcome == "accept") | .key' "$T/
 	rm -rf "$T/l-doc"
 done
 bg_end "$faultd"
+# ---- a fault of our own ends at once, also while the server is silent
+mkdir "$T/src"
+head -c 9000000 /dev/urandom >"$T/src/a"
+"$tools/mkimage" tree "$T/src" "$T/big"
+start_faultd q "{\"servers\":{\"A\":{\"repos\":{\"*\":\"$T/big\"}}},\"rules\":[
+	{\"path\":\"/blobs/\",\"do\":{\"stall\":[2400000,40]}}]}"
+t0=$(date +%s)
+run sh -c 'trap "" XFSZ; ulimit -f 4096; exec timeout 60 pull -q -o "$1" "$2"' - "$T/full:x" "$addr/x"
+rc_is 74 "-o: a file that cannot grow"
+run sh -c 'timeout 60 pull -q "$1" >/dev/full' - "$addr/x"
+rc_is 73 "a stream into a full device"
+ok "neither waits for the server" test $(($(date +%s) - t0)) -le 5
+bg_end "$faultd"
+
 done_testing

@@ -39,8 +39,11 @@ static int write_blobs(struct fetch *f, const struct selection *sel, struct imag
 		}
 		if (!r)
 			r = image_writer_blob(w, &sel->blobs[i], s, e);
-		if (r < 0)
+		if (r < 0) {
+			/* to close it could mean to wait for the server's next byte */
+			steal_ptr(&s);
 			return blob_fault(&sel->blobs[i], r, e);
+		}
 	}
 	return 0;
 }

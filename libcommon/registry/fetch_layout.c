@@ -121,6 +121,30 @@ static bool take_reader(struct run *run)
 	return false;
 }
 
+static void run_fail(struct run *run, int fault, const struct err *e)
+{
+	pthread_mutex_lock(&run->lock);
+	if (!run->stop) {
+		run->fault = fault;
+		run->err = *e;
+		run->stop = true;
+		pthread_cond_signal(&run->changed);
+	}
+	pthread_mutex_unlock(&run->lock);
+}
+
+/* A fault of our own is told before the stream is closed, which waits for the server's next byte. */
+static void tell_local_fault(struct transfer *t, const struct stream *s, int fault)
+{
+	struct err why = { 0 }, e = { 0 };
+
+	if (fault >= 0 || fault <= -10000 || fault == -ECANCELED || !s ||
+	    stream_error(s))
+		return;
+	fetch_fault(t->d, fault, &why, &e);
+	run_fail(t->run, fault, &e);
+}
+
 /* Hashes what the partial holds, then fetches the rest. */
 static int transfer(struct transfer *t, int fd, uint64_t have, struct err *e)
 {
@@ -135,6 +159,7 @@ static int transfer(struct transfer *t, int fd, uint64_t have, struct err *e)
 			s = stream_readahead(s, 0);
 		if (!r)
 			r = take_stream(t, s, fd);
+		tell_local_fault(t, s, r);
 		if (ahead)
 			atomic_fetch_sub(&t->run->readers, 1);
 	}
@@ -262,12 +287,9 @@ static void *work(void *arg)
 
 		pthread_mutex_unlock(&run->lock);
 		int r = fetch_nth(run, i, &e);
+		if (r < 0)
+			run_fail(run, r, &e);
 		pthread_mutex_lock(&run->lock);
-		if (r < 0 && !run->stop) {
-			run->fault = r;
-			run->err = e;
-			run->stop = true;
-		}
 	}
 	run_leave(run);
 	return NULL;
