@@ -305,7 +305,12 @@ install: $(BIN)
 	install -d $(bindir) $(mandir) $(docdir)/notices
 	install -m 755 $(BIN) $(bindir)/ocibox
 	$(Q)for a in $(enabled); do \
-		ln -sf ocibox $(bindir)/$$a && \
+		to=$$(readlink $(bindir)/$$a); \
+		if [ "$${to##*/}" != ocibox ] && { [ -e $(bindir)/$$a ] || [ -L $(bindir)/$$a ]; }; then \
+			echo "$(bindir)/$$a is another program's, and was left alone: say \"ocibox $$a\""; \
+		else \
+			ln -sf ocibox $(bindir)/$$a || exit 1; \
+		fi; \
 		scripts/applet man applets/$$a.c >$(mandir)/ocibox-$$a.1 || exit 1; \
 	done
 	$(Q)scripts/applet index $(enabled:%=applets/%.c) >$(mandir)/ocibox.1

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libcommon/cli.h"
@@ -79,7 +78,22 @@ static int version(void)
 	return put(&b);
 }
 
-/* The links name the binary by its absolute path, so that DIR may be anywhere. */
+/* A file of that name, or a link to another program, as busybox's to its login. */
+static bool is_of_others(int dir, const char *name, const char *self)
+{
+	char to[4096];
+	ssize_t n = readlinkat(dir, name, to, sizeof(to) - 1);
+
+	if (n < 0)
+		return errno != ENOENT;
+	to[n] = '\0';
+	return strcmp(base_name(to), base_name(self)) != 0;
+}
+
+/*
+ * The links name the binary by its absolute path, so that DIR may be anywhere. What others have there by the
+ * same name, /usr/bin/login above all, is never replaced.
+ */
 static int install(const char *dir, const char *argv0)
 {
 	char self[4096];
@@ -93,15 +107,18 @@ static int install(const char *dir, const char *argv0)
 	_cleanup_(fd_closep) int fd = dir_open(AT_FDCWD, dir);
 	if (fd < 0)
 		die_err(quoted_str(dir), fd, NULL);
+	int status = 0;
 	for (size_t i = 0; i < applets_n; i++) {
-		struct stat st;
-		if (fstatat(fd, applets[i].name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISLNK(st.st_mode))
-			die(73, "%s/%s exists and is no symbolic link", quoted_str(dir), applets[i].name);
+		if (is_of_others(fd, applets[i].name, self)) {
+			warn("%s/%s is another program's, and was left alone", quoted_str(dir), applets[i].name);
+			status = 73;
+			continue;
+		}
 		unlinkat(fd, applets[i].name, 0);
 		if (symlinkat(self, fd, applets[i].name) < 0)
 			die_err(quoted_str(dir), -errno, NULL);
 	}
-	return 0;
+	return status;
 }
 
 static int ocibox(int argc, char **argv)

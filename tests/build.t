@@ -38,6 +38,19 @@ done
 ok "the notices of the linked libraries" test -s "$T/root/usr/share/doc/ocibox/notices/musl" \
 	-a -s "$T/root/usr/share/doc/ocibox/notices/bearssl"
 
+# what another program has there stays: /usr/bin/login, or busybox's link
+for how in file link; do
+	rm -f "$T/root/usr/bin/login"
+	case $how in file) echo theirs >"$T/root/usr/bin/login" ;; link) ln -s busybox "$T/root/usr/bin/login" ;; esac
+	was=$(stat -c '%F %s' "$T/root/usr/bin/login")
+	run mk install DESTDIR="$T/root" PREFIX=/usr
+	is "$rc $(stat -c '%F %s' "$T/root/usr/bin/login")" "0 $was" "make install leaves another program's $how"
+	run "$OCIBOX" --install "$T/root/usr/bin"
+	is "$rc $(stat -c '%F %s' "$T/root/usr/bin/login")" "73 $was" "so does --install"
+	like "$err" "warning: $T/root/usr/bin/login is another program's, and was left alone" "which is told"
+	ok "and the others are made" test "$T/root/usr/bin/unpack" -ef "$OCIBOX"
+done
+
 # --- libseccomp is LGPL: the binary can be linked again with another
 ok "make relink-kit" mk relink-kit
 tar -C "$T" -xzf "$BUILD/ocibox-relink.tar.gz"
