@@ -19,8 +19,9 @@
  * compared. A directory is in the layer when something of it changed or something below it is in
  * the layer. If one name of a file is in the layer, all its names in DIR are.
  *
- * Sockets are left out. A name that begins with .wh. is an error, and so is a file that changes
- * while it is read; what was written then is no whole archive.
+ * Sockets are left out, and so is the file that the layer is written to. A name that begins with
+ * .wh. is an error, and so is a file that changes while it is read; what was written then is no
+ * whole archive.
  *
  * options:
  *   --lower DIR[:DIR]...        the tree before: a directory, or several, topmost first, merged as
@@ -68,6 +69,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libcommon/cli.h"
@@ -318,6 +320,8 @@ static void write_digestfile(struct digestfile *f, const struct digest *digest, 
 
 static void tell(const struct diff_stats *s, uint64_t plain, uint64_t made)
 {
+	if (s->output[0])
+		say("the layer itself left out: %s", s->output);
 	if (s->sockets == 1)
 		say("socket left out: %s", s->first_socket);
 	else if (s->sockets)
@@ -335,12 +339,15 @@ static void tell(const struct diff_stats *s, uint64_t plain, uint64_t made)
 int mklayer_main(int argc, char **argv)
 {
 	struct digestfile digests;
+	struct stat output;
 	struct diff_stats s = { 0 };
 	struct err e = { 0 };
 	struct digest digest = { .alg = HASH_SHA256 }, diff_id = { .alg = HASH_SHA256 };
 
 	parse_options(argc, argv);
 	cli_need_stdout_not_tty();
+	if (fstat(STDOUT_FILENO, &output) == 0)
+		how.output = &output;
 	cli_digestfile_open(&digests, digest_path);
 	enter_map();
 	if (marks == MARKS_NONE)

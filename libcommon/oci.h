@@ -506,6 +506,7 @@ struct diff_options {
 	uint32_t uid, gid;
 	int64_t mtime, clamp;       /* clamp: later times become it */
 	enum overlay_marks marks;   /* with DIFF_UPPER */
+	const struct stat *output;  /* the file that the layer is written to, which is left out, or NULL */
 };
 struct diff_stats {
 	uint64_t entries, whiteouts, bytes; /* bytes of contents written */
@@ -513,6 +514,7 @@ struct diff_stats {
 	uint64_t hashed;                    /* for that comparison */
 	uint64_t sockets;
 	char first_socket[256];
+	char output[256]; /* where it lies in the tree, if it does */
 };
 enum diff_form {
 	DIFF_TREE,  /* dir is the whole tree after */

@@ -264,6 +264,11 @@ else
 fi
 
 # ---- where it goes ----
+mkdir "$T/self"
+echo a >"$T/self/a"
+run sh -c 'cd "$1" && mklayer . >layer.gz && tar -tzf layer.gz | tr "\n" " "' sh "$T/self"
+is "$rc $out" "0 ./ a " "a layer that is written into the directory does not hold itself"
+is "$err" "mklayer: the layer itself left out: layer.gz" "which is told"
 mkdir "$T/some" "$T/gone"
 echo a >"$T/some/a"
 run sh -c 'mklayer "$1" >&-' sh "$T/some"

@@ -148,6 +148,17 @@ static int visit_file(struct diff *d, int dirfd, const char *name, struct stat *
 	return r > 0 ? diff_put_entry(d, dirfd, name, st, fd) : r;
 }
 
+/* As in "mklayer . > layer": it grows while it is read. */
+static bool is_output(const struct diff *d, const struct stat *st)
+{
+	const struct stat *o = d->o->output;
+
+	if (!o || !S_ISREG(st->st_mode) || o->st_ino != st->st_ino || o->st_dev != st->st_dev)
+		return false;
+	snprintf(d->stats->output, sizeof(d->stats->output), "%s", quoted(buf_span(&d->path)));
+	return true;
+}
+
 static int skip_socket(struct diff *d)
 {
 	if (!d->stats->sockets++)
@@ -171,6 +182,8 @@ static int visit(struct diff *d, const char *name)
 		return dirfd;
 	if (S_ISDIR(st.st_mode))
 		return visit_directory(d, dirfd, name, &st);
+	if (is_output(d, &st))
+		return 0;
 	if (S_ISREG(st.st_mode))
 		return visit_file(d, dirfd, name, &st);
 	if (d->pass != WRITE)
