@@ -172,6 +172,9 @@ enum { DIFF_BUFFER = 256 * 1024 };
 
 /* A fault of the entry at d->path. */
 int diff_fail(struct diff *d, int code, const char *what);
+/* The error of a call on what was seen there a moment ago: where it says that this is another thing now, E_TRY_LATER. */
+int diff_raced(struct diff *d, int error);
+bool is_raced(int error);
 /* Does the present directory's name differ from before? 1, 0. dirfd holds it; fd is open where it is a regular file. */
 int diff_changed(struct diff *d, int dirfd, const char *name, const struct stat *st, int fd);
 /* The same of a regular file; but files with several names are as links_resolve found them. */

@@ -52,6 +52,12 @@ static int holder(struct tree *t, const char *name)
 	return r < 0 ? r : r ? tree_dirfd(t, t->which) : -ENOENT;
 }
 
+/* Of the tree before: code is negative. */
+static int raced(struct tree *t, int code, const char *name)
+{
+	return is_raced(-code) ? tree_fail(t, E_TRY_LATER, name, "it was replaced while it was read") : tree_fail(t, code, name, NULL);
+}
+
 static int dir_target(struct before *b, const char *name, struct buf *out)
 {
 	struct tree *t = tree_of(b);
@@ -60,7 +66,7 @@ static int dir_target(struct before *b, const char *name, struct buf *out)
 	ssize_t n = fd < 0 ? fd : readlinkat(fd, name, text, sizeof(text));
 
 	if (n < 0)
-		return tree_fail(t, fd < 0 ? fd : -errno, name, NULL);
+		return raced(t, fd < 0 ? fd : -errno, name);
 	buf_add(out, text, (size_t)n);
 	return 0;
 }
@@ -70,7 +76,7 @@ static int dir_xattrs(struct before *b, const char *name, struct xattrs *x)
 	struct tree *t = tree_of(b);
 	int fd = holder(t, name);
 
-	return fd < 0 ? tree_fail(t, fd, name, NULL) : xattrs_read(fd, name, name, x, b->e);
+	return fd < 0 ? raced(t, fd, name) : xattrs_read(fd, name, name, x, b->e);
 }
 
 /* libc's memcmp, which is to say which is less, looks at each byte. */
@@ -94,7 +100,7 @@ static int dir_same(struct before *b, const char *name, int ours, uint64_t size)
 	struct stat a, z;
 
 	if (theirs < 0)
-		return tree_fail(&bt->t, fd < 0 ? fd : -errno, name, NULL);
+		return raced(&bt->t, fd < 0 ? fd : -errno, name);
 	int r = tree_check_file(&bt->t, theirs, name);
 	if (r < 0)
 		return r;

@@ -24,7 +24,7 @@ static int same_target(struct diff *d, int dirfd, const char *name)
 	_cleanup_(buf_release) struct buf before = BUF_INIT;
 	char target[PATH_MAX];
 	ssize_t n = readlinkat(dirfd, name, target, sizeof(target));
-	int r = n < 0 ? diff_fail(d, -errno, NULL) : d->before->ops->target(d->before, name, &before);
+	int r = n < 0 ? diff_raced(d, errno) : d->before->ops->target(d->before, name, &before);
 
 	return r < 0 ? r : span_eq(span_of(target, (size_t)n), buf_span(&before));
 }
@@ -68,9 +68,9 @@ int diff_open_file(struct diff *d, int dirfd, const char *name, struct stat *st)
 	dev_t dev = st->st_dev;
 
 	if (fd < 0 || fstat(fd, st) < 0)
-		return diff_fail(d, -errno, NULL);
+		return diff_raced(d, errno);
 	if (!S_ISREG(st->st_mode) || st->st_ino != ino || st->st_dev != dev)
-		return diff_fail(d, E_TRY_LATER, "it was replaced while it was read");
+		return diff_raced(d, ENOENT);
 	int r = tree_check_file(&d->after, fd, name);
 	if (r == 0 && st->st_nlink > 1)
 		r = tree_check_links(&d->after, fd, name);

@@ -17,6 +17,16 @@ int diff_fail(struct diff *d, int code, const char *what)
 		       err_word(code));
 }
 
+bool is_raced(int error)
+{
+	return error == ENOENT || error == ELOOP || error == ENOTDIR || error == EINVAL || error == ENXIO;
+}
+
+int diff_raced(struct diff *d, int error)
+{
+	return is_raced(error) ? diff_fail(d, E_TRY_LATER, "it was replaced while it was read") : diff_fail(d, -error, NULL);
+}
+
 static enum tar_type type_of(mode_t mode)
 {
 	switch (mode & S_IFMT) {
@@ -175,7 +185,7 @@ static int read_target(struct diff *d, int dirfd, const char *name, char out[PAT
 	ssize_t n = readlinkat(dirfd, name, out, PATH_MAX);
 
 	if (n < 0 || n == PATH_MAX)
-		return diff_fail(d, n < 0 ? -errno : -ENAMETOOLONG, NULL);
+		return n < 0 ? diff_raced(d, errno) : diff_fail(d, -ENAMETOOLONG, NULL);
 	*target = span_of(out, (size_t)n);
 	return 0;
 }
