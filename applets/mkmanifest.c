@@ -40,7 +40,9 @@
  *                               that of IMAGE, so what it took over from OLD is not changed
  *   --squash[=all|new]          make one layer of all, or of those on top of IMAGE (with --rebase: of
  *                               NEW), as tar and gzip of our own: with what later layers delete or
- *                               replace left out. Of all: the history begins anew
+ *                               replace left out. Of all: the history begins anew. Of the new: what
+ *                               is below is not read, so a hard link to a file there is refused, and
+ *                               a name is what it says, not what a link there makes of it
  *   --format oci|docker         media types (default: as IMAGE has them, else oci). docker's have
  *                               neither annotations nor zstd
  *   --created TIME              as 2024-05-06T07:08:09Z or seconds since 1970 (default:

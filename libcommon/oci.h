@@ -425,6 +425,7 @@ struct listing_entry {
 	bool whiteout;        /* (upon) what lies below at path is hidden; all else here means nothing */
 	bool opaque;          /* (upon) a directory that hides what lies below it */
 	bool implied;         /* a directory that no layer has an entry for: 0755, owned by root */
+	bool for_whiteout;    /* one that only a whiteout is in */
 	uint32_t mode;        /* 07777 bits; an access ACL's effect included */
 	uint32_t uid, gid;
 	struct tar_time mtime;

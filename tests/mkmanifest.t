@@ -533,6 +533,17 @@ is "$(jqc disagree.tar '[.history[].created_by]')" '["ocibox mkmanifest"]' "a hi
 validate "the schemas are kept" all.tar new.tar sqre.tar
 bad 65 'diff_id' "T76 a base layer that does not match its diff_id" -b t76:latest --squash
 bad 65 'cut off|end' "a layer that was cut off" -b one.tar --layer cut.tar --squash
+mkdir wl && echo a >wl/a && ln wl/a wl/b && tar -C wl -cf wl1.tar a b
+python3 - "$tools" <<'END'
+import sys
+sys.path.insert(0, sys.argv[1])
+from ocilib import *
+open("wl2.tar", "wb").write(ent("c", b"1", link="a") + END)
+END
+mk wl -b one.tar --layer wl1.tar
+bad 65 'c: hard link to a: that lies in a layer below, which is not read; to squash all layers reads it' "a hard link into the base" -b wl.tar --layer wl2.tar --squash=new
+mk wlall -b wl.tar --layer wl2.tar --squash
+rc_is 0 "which is there with all of them"
 run mkmanifest -b one.tar --squash=new
 rc_is 64 "no new layer"
 run mkmanifest -b one.tar --squash=some

@@ -24,7 +24,7 @@ int listing_new(const struct listing_options *o, struct listing **out, struct er
 			       err_word(l->spool));
 	inode_new(l);
 	*inode_at(l, ROOT_INODE, true) =
-		(struct inode){ .type = TAR_DIR, .mode = 0755, .nlink = 1, .implied = true };
+		(struct inode){ .type = TAR_DIR, .mode = 0755, .nlink = 1, .implied = IMPLIED };
 	*out = steal_ptr(&l);
 	return 0;
 }
@@ -176,7 +176,8 @@ static int show(struct listing *l, uint32_t inode, struct span path, struct err 
 	*out = (struct listing_entry){
 		.type = n->type,
 		.opaque = n->opaque,
-		.implied = n->implied,
+		.implied = n->implied != IMPLIED_NOT,
+		.for_whiteout = n->implied == IMPLIED_BY_WHITEOUT,
 		.mode = n->mode,
 		.uid = n->uid,
 		.gid = n->gid,

@@ -21,10 +21,13 @@ struct inode {
 	uint32_t link_n, xattrs_n; /* bytes */
 	uint32_t layer;
 	uint8_t type;
-	bool implied, opaque, has_digest;
+	uint8_t implied; /* enum implied */
+	bool opaque, has_digest;
 	unsigned char sha256[32];
 	uint64_t first; /* where in the extras the first name is, + 1; 0: not known yet */
 };
+/* A directory that no entry names: it stands on the way to an entry, or to a whiteout alone. */
+enum implied { IMPLIED_NOT, IMPLIED, IMPLIED_BY_WHITEOUT };
 enum { INODES_PER_PAGE = PAGE_BYTES / 128 };
 _Static_assert(sizeof(struct inode) == 128, "so that they fill pages");
 
@@ -96,10 +99,10 @@ void listing_drop_inside(struct listing *l, uint32_t dir, bool any_layer);
 
 /* ---- listing_path.c ---- */
 /*
- * The directory that the present entry is in: it, with those on the way, is made where it is missing
- * (make), or -ENOENT. -ENOTDIR, -ELOOP. May change the name by its "..".
+ * The directory that the present entry is in: it, with those on the way, is made where it is missing,
+ * unless make is IMPLIED_NOT: -ENOENT. -ENOTDIR, -ELOOP. May change the name by its "..".
  */
-int listing_parent(struct listing *l, bool make, uint32_t *dir);
+int listing_parent(struct listing *l, enum implied make, uint32_t *dir);
 /* The inode of a hard link's target. -ENOENT, -ENOTDIR, -ELOOP; -EISDIR. */
 int listing_target(struct listing *l, struct span text, uint32_t *inode);
 

@@ -140,7 +140,8 @@ static int put_hardlink(struct listing *l, uint32_t dir)
 	int r = listing_target(l, l->te->link, &target);
 
 	if ((r == -ENOENT || r == -ENOTDIR) && l->o.upon)
-		return link_fail(l, E_UNSUPPORTED, "that lies in a layer below");
+		return link_fail(l, E_UNSUPPORTED, "that lies in a layer below, which is not read; to squash all "
+				 "layers reads it, too");
 	if (r == -ENOENT || r == -ENOTDIR)
 		return link_fail(l, E_FORMAT, "there is no such file");
 	if (r < 0 && r != -EISDIR)
@@ -168,6 +169,15 @@ static int put_hardlink(struct listing *l, uint32_t dir)
 	return 0;
 }
 
+/* Upon layers that are not read: there may be something of this name. */
+static void white_out(struct listing *l, uint32_t dir, struct span name)
+{
+	struct name_key k;
+
+	name_key(&k, dir, NAME_WHITEOUT, name);
+	nametree_put(&l->names, &k, (struct name_value){ .layer = l->layer });
+}
+
 static int put_other(struct listing *l, uint32_t dir)
 {
 	const struct tar_entry *e = l->te;
@@ -178,6 +188,8 @@ static int put_other(struct listing *l, uint32_t dir)
 	/* A character device 0:0 is overlayfs's way to say "not here". */
 	if (e->type == TAR_CHAR && !e->dev_major && !e->dev_minor) {
 		listing_drop(l, dir, base_of(l), true);
+		if (l->o.upon)
+			white_out(l, dir, base_of(l));
 		return 0;
 	}
 	int r = listing_meta(l, &n);
@@ -199,7 +211,6 @@ static int put_root(struct listing *l)
 
 static void put_whiteout(struct listing *l, uint32_t dir, struct span name)
 {
-	struct name_key k;
 	struct name_value v;
 
 	if (l->layer || l->o.upon)
@@ -207,8 +218,7 @@ static void put_whiteout(struct listing *l, uint32_t dir, struct span name)
 	if (!l->o.upon)
 		return;
 	if (!listing_look(l, dir, name, &v)) {
-		name_key(&k, dir, NAME_WHITEOUT, name);
-		nametree_put(&l->names, &k, (struct name_value){ .layer = l->layer });
+		white_out(l, dir, name);
 		return;
 	}
 	struct inode *n = inode_at(l, v.inode, true);
@@ -223,8 +233,11 @@ static int put_marker(struct listing *l, enum marker m)
 
 	if (m == MARKER_IGNORED || (!l->layer && !l->o.upon))
 		return 0;
-	r = listing_parent(l, l->o.upon, &dir);
-	if (!l->o.upon && (r == -ENOENT || r == -ENOTDIR))
+	r = listing_parent(l, l->o.upon ? IMPLIED_BY_WHITEOUT : IMPLIED_NOT, &dir);
+	/* an entry that has the same parent implies it in its own way */
+	l->has_parent &= !l->o.upon;
+	/* what is there is no directory: it hides all that could be meant */
+	if (r == -ENOTDIR || r == -ENOENT)
 		return 0;
 	if (r < 0)
 		return listing_fail(l, r, NULL);
@@ -243,7 +256,7 @@ static int put_marker(struct listing *l, enum marker m)
 static int put_entry(struct listing *l, struct tar *t)
 {
 	uint32_t dir = 0;
-	int r = listing_parent(l, true, &dir);
+	int r = listing_parent(l, IMPLIED, &dir);
 
 	if (r == -ENOTDIR)
 		return listing_fail(l, E_FORMAT, "its parent is not a directory");

@@ -15,7 +15,7 @@ struct trip {
 	struct listing *l;
 	uint32_t at;
 	unsigned links;
-	bool make;
+	enum implied make;
 	struct buf rest;
 };
 
@@ -24,12 +24,31 @@ static void trip_release(struct trip *t)
 	buf_release(&t->rest);
 }
 
+/* Of the present entry, which implies it. */
+static void imply(struct listing *l, uint32_t dir, enum implied how)
+{
+	struct inode *n = inode_at(l, dir, true);
+
+	n->sec = l->te->mtime.sec;
+	n->nsec = l->te->mtime.nsec;
+	n->layer = l->layer;
+	n->entry = l->entry;
+	n->implied = how;
+}
+
 /* A directory that no entry has made yet. */
-static uint32_t make_implied(struct trip *t, struct span name)
+static int make_implied(struct trip *t, struct span name)
 {
 	struct listing *l = t->l;
 	struct name_key k;
 	struct name_value v;
+	bool whiteout;
+
+	name_key(&k, t->at, NAME_WHITEOUT, name);
+	whiteout = l->o.upon && nametree_get(&l->names, &k, &v);
+	/* there is nothing that another could hide */
+	if (!t->make || (whiteout && t->make == IMPLIED_BY_WHITEOUT))
+		return -ENOENT;
 	uint32_t dir = inode_new(l);
 	struct inode *n = inode_at(l, dir, true);
 
@@ -37,21 +56,17 @@ static uint32_t make_implied(struct trip *t, struct span name)
 	n->mode = 0755;
 	n->nlink = 1;
 	n->up = t->at;
-	n->sec = l->te->mtime.sec;
-	n->nsec = l->te->mtime.nsec;
-	n->layer = l->layer;
-	n->entry = l->entry;
-	n->implied = true;
+	imply(l, dir, t->make);
 	/* Where a whiteout stood nothing below is to be seen, which needs a directory to say. */
-	name_key(&k, t->at, NAME_WHITEOUT, name);
-	if (l->o.upon && nametree_get(&l->names, &k, &v)) {
+	if (whiteout) {
 		nametree_remove(&l->names, &k);
 		n = inode_at(l, dir, true);
-		n->implied = false;
+		n->implied = IMPLIED_NOT;
 		n->opaque = true;
 	}
 	listing_link(l, t->at, name, dir, LAYER_NONE);
-	return dir;
+	t->at = dir;
+	return 0;
 }
 
 /* The link's target comes before what is left of the way. */
@@ -92,22 +107,21 @@ static int step(struct trip *t, struct span name, struct span behind)
 	}
 	if (name.n > NAME_MAX_BYTES)
 		return -ENAMETOOLONG;
-	if (!listing_look(t->l, t->at, name, &v)) {
-		if (!t->make)
-			return -ENOENT;
-		t->at = make_implied(t, name);
-		return 0;
-	}
+	if (!listing_look(t->l, t->at, name, &v))
+		return make_implied(t, name);
 	n = inode_at(t->l, v.inode, false);
 	if (n->type == TAR_SYMLINK)
 		return follow(t, n, behind);
 	if (n->type != TAR_DIR)
 		return -ENOTDIR;
 	t->at = v.inode;
+	if (n->implied == IMPLIED_BY_WHITEOUT && t->make == IMPLIED)
+		imply(t->l, t->at, IMPLIED);
 	return 0;
 }
 
-static int travel(struct listing *l, struct span path, bool make, uint32_t *dir)
+static int travel(struct listing *l, struct span path, enum implied make,
+		  uint32_t *dir)
 {
 	_cleanup_(trip_release) struct trip t = { .l = l, .at = ROOT_INODE, .make = make };
 	struct span left, part;
@@ -133,7 +147,7 @@ static int travel(struct listing *l, struct span path, bool make, uint32_t *dir)
 static int settle_dotdot(struct listing *l)
 {
 	uint32_t dir;
-	int r = travel(l, entry_name_parent(&l->name), false, &dir);
+	int r = travel(l, entry_name_parent(&l->name), IMPLIED_NOT, &dir);
 
 	l->has_parent = false;
 	if (r != -ENOENT)
@@ -142,7 +156,7 @@ static int settle_dotdot(struct listing *l)
 	return entry_name_lexical(&l->name, span_str(name), l->o.max_depth, l->e);
 }
 
-int listing_parent(struct listing *l, bool make, uint32_t *dir)
+int listing_parent(struct listing *l, enum implied make, uint32_t *dir)
 {
 	int r = l->name.dotdot ? settle_dotdot(l) : 0;
 
@@ -173,11 +187,12 @@ int listing_target(struct listing *l, struct span text, uint32_t *inode)
 	size_t slash = span_rfind(text, '/');
 	struct span last = slash == text.n ? text : span_tail(text, slash + 1);
 	if (!last.n || span_is(last, ".") || span_is(last, "..")) {
-		int r = travel(l, text, false, &dir);
+		int r = travel(l, text, IMPLIED_NOT, &dir);
 
 		return r < 0 ? r : -EISDIR;
 	}
-	int r = travel(l, slash == text.n ? span_of("", 0) : span_of(text.p, slash), false, &dir);
+	int r = travel(l, slash == text.n ? span_of("", 0) : span_of(text.p, slash),
+		       IMPLIED_NOT, &dir);
 	if (r < 0)
 		return r;
 	if (!listing_look(l, dir, last, &v))

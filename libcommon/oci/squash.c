@@ -109,8 +109,8 @@ static int put_one(struct squash *s, const struct listing_entry *e, bool upon)
 
 	if (e->whiteout)
 		return hidden ? 0 : put_mark(s, e->path, WHITEOUT, NULL);
-	/* what no layer says of a directory below holds on */
-	if (!e->implied || !upon)
+	/* what no layer says of a directory below holds on, where something below can be seen */
+	if (!e->implied || !upon || (hidden && !e->for_whiteout))
 		r = put_entry(s, e);
 	if (r < 0 || !e->opaque || hidden)
 		return r;
