@@ -53,7 +53,7 @@ KCONF = KCONFIG_CONFIG=$(CONFIG) kconfig-conf
 config-goals := menuconfig nconfig defconfig olddefconfig savedefconfig randconfig allnoconfig allyesconfig
 defconfigs := $(notdir $(wildcard configs/*_defconfig))
 # These need no configuration of a flavour.
-plain-goals := help clean mrproper lint size size-build size-check solo $(config-goals) $(defconfigs)
+plain-goals := help clean mrproper lint size size-build size-check solo cross-layers $(config-goals) $(defconfigs)
 ifneq ($(filter-out $(plain-goals),$(or $(MAKECMDGOALS),all)),)
 include $(O)/config.mk
 endif
@@ -215,10 +215,13 @@ tests-off := $(foreach s,REGISTRY TLS CONTAINER SECCOMP_COMPUTE PROGRESS COMPRES
 UNIT := $(patsubst %.c,$(O)/%,$(filter-out $(tests-off),$(wildcard tests/unit/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c $(tests-off),$(wildcard tests/fuzz/*.c)))
 REPLAY := $(FUZZERS:%=$(O)/tests/fuzz/%)
-T := $(sort $(wildcard tests/*.t))
+# Those that take longest first, so that none of them runs alone at the end; many others wait more than they compute.
+LONGEST := $(wildcard $(patsubst %,tests/%.t,mklayer-random build listing mklayer-large budget pull-faults mkmanifest \
+	push-faults unpack-hostile unpack-random ns-run-threats kill pull))
+T := $(LONGEST) $(filter-out $(LONGEST),$(sort $(wildcard tests/*.t)))
 FUZZ := $(FUZZERS)
 FUZZ_SECONDS := 10
-PROVE := prove -j2
+PROVE := prove -j$(shell echo $$(($$(nproc) + 1)))
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libocibox.a
 	@echo "  LINK    $@"
@@ -251,14 +254,14 @@ check-asan:
 
 fuzz-smoke:
 	$(Q)$(MAKE) FLAVOUR=fuzz fuzzers
-	$(Q)for f in $(FUZZ); do \
-		mkdir -p build/fuzz/found/$$f; \
-		echo "  FUZZ    $$f"; \
-		build/fuzz/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10 \
-			-artifact_prefix=build/fuzz/found/$$f- build/fuzz/found/$$f $$(ls -d tests/fuzz/corpus/$$f) \
-			>build/fuzz/found/$$f.log 2>&1 || { tail -n 40 build/fuzz/found/$$f.log; exit 1; }; \
-		tail -n 1 build/fuzz/found/$$f.log; \
-	done
+	$(Q)$(MAKE) FLAVOUR=fuzz $(FUZZ:%=fuzz-%)
+# One target for a moment; `make -j` runs several at once.
+fuzz-%: $(O)/tests/fuzz/%
+	@mkdir -p build/fuzz/found/$*
+	$(Q)$< -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10 -artifact_prefix=build/fuzz/found/$*- \
+		build/fuzz/found/$* tests/fuzz/corpus/$* >build/fuzz/found/$*.log 2>&1 || \
+		{ echo "  FUZZ    $*"; tail -n 40 build/fuzz/found/$*.log; exit 1; }
+	@echo "  FUZZ    $*: $$(tail -n 1 build/fuzz/found/$*.log)"
 
 # --- other configurations -------------------------------------------------------------------------------
 # Each applet alone, and nothing that it does not need.
@@ -269,6 +272,15 @@ solo: $(KCONFIG)
 		echo "CONFIG_$$(echo $$a | tr a-z- A-Z_)=y" >$$o/only; \
 		KCONFIG_ALLCONFIG=$$o/only KCONFIG_CONFIG=$$o/.config kconfig-conf --allnoconfig Kconfig >/dev/null && \
 		$(MAKE) O=$$o CONFIG=$$o/.config OBJECTS=build/objects && $$o/ocibox --list | grep -qx $$a || exit 1; \
+	done
+
+# What reads and writes layers, for other machines: tests/cross.t compares bytes under qemu.
+cross-layers: $(KCONFIG)
+	$(Q)for c in arm-linux-gnueabihf riscv64-linux-gnu; do \
+		o=build/layers/$$c; mkdir -p $$o; \
+		printf 'CONFIG_%s=y\n' MKLAYER MKMANIFEST UNPACK ZSTD ZSTD_ENCODE >$$o/only; \
+		MACHINE=$${c%%-*} KCONFIG_ALLCONFIG=$$o/only KCONFIG_CONFIG=$$o/.config kconfig-conf --allnoconfig Kconfig >/dev/null && \
+		$(MAKE) CROSS=$$c O=$$o CONFIG=$$o/.config || exit 1; \
 	done
 
 # The ledger of sizes, tests/size.txt: `size` writes it, `size-check` (tests/size.t) tells when it is out
@@ -289,7 +301,7 @@ size-check: size-build
 
 lint: $(KCONFIG)
 	$(Q)scripts/lint
-.PHONY: solo size size-build size-check lint
+.PHONY: solo size size-build size-check cross-layers lint
 
 # --- installing --------------------------------------------------------------------------------------
 PREFIX := /usr/local
@@ -362,6 +374,7 @@ help:
 	@echo 'bench            compare with other tools'
 	@echo 'lint             rules of the code that no compiler checks'
 	@echo 'solo             each applet linked alone'
+	@echo 'cross-layers     mklayer, mkmanifest and unpack for arm and riscv64, which tests/cross.t runs'
 	@echo 'size             where the bytes of each configuration come from: tests/size.txt'
 	@echo
 	@echo 'clean            remove what was built; mrproper: and the libraries and .config'
