@@ -117,6 +117,43 @@ if [ -e "$T/bin/pull" ]; then
 	within "pull: memory with it"
 fi
 
+# what grows with a tree: groups of hard links, names of one directory, and of large ones within each other
+if [ -e "$T/bin/mklayer" ]; then
+	limit=32768
+	two=$(command -v taskset >/dev/null && echo 'taskset -c 0,1') # memory is that of two threads
+	$two true 2>/dev/null || two=
+	python3 - "$T/links" "$T/large" <<-'END'
+		import os, sys
+		links, large = sys.argv[1:]
+		for d in "ab": os.makedirs("%s/%s" % (links, d))
+		for i in range(200000):
+		    os.mknod("%s/a/%06d" % (links, i), 0o100644)
+		    os.link("%s/a/%06d" % (links, i), "%s/b/%06d" % (links, i))
+		os.mkdir(large)
+		os.chdir(large)
+		for level in range(8):
+		    for i in range(20000): os.mknod("%05d" % i + "n" * 200, 0o100644)
+		    os.mkdir("10000")
+		    os.chdir("10000")
+	END
+	rss $two sh -c 'exec mklayer --compression-format none "$1" >"$2"' - "$T/links" "$T/layer"
+	rc_is 0 "mklayer of 200,000 groups of hard links"
+	within "memory"
+	is "$(tar -tvf "$T/layer" | grep -c ' b/\(......\) link to a/\1$')" 200000 "each in its group"
+	rss $two mklayer --compression-format none --lower "$T/links" "$T/links"
+	rc_is 0 "and compared"
+	within "memory"
+	is "$(wc -c <"$T/out")" 1024 "all as they were"
+	rss $two sh -c 'exec mklayer --compression-format none "$1" >"$2"' - "$T/large" "$T/layer"
+	rc_is 0 "mklayer of large directories within each other"
+	within "memory"
+	tar -tf "$T/layer" | sed 1d >"$T/names"
+	ok "in order" env LC_ALL=C sort -c "$T/names"
+	is "$(wc -l <"$T/names")" 160008 "each name once"
+	rm -rf "$T/links" "$T/large" "$T/layer"
+	limit=16384
+fi
+
 # system calls for each small file: open, write, times, close, and little else
 run strace -f -c -qq -o "$T/calls" unpack -q "$img" "$T/r"
 rc_is 0 "unpack under strace"

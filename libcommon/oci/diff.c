@@ -12,6 +12,8 @@
 
 #include "libcommon/oci/diff.h"
 
+enum { NAMES_MEMORY = 6 << 20 };
+
 static bool excluded(const struct diff *d, size_t dir, const char *name)
 {
 	_cleanup_(buf_release) struct buf path = BUF_INIT;
@@ -105,8 +107,30 @@ static int put_whiteouts(struct diff *d, struct diff_level *l, bool marked)
 
 /* ---- the walk ---- */
 
+static void count_names(struct diff *d, size_t i)
+{
+	size_t now = names_memory(&d->level[i].names);
+
+	d->memory += now - d->level[i].memory;
+	d->level[i].memory = now;
+}
+
+/* Large directories within each other: names that are wanted last are let go first. */
+static void bound_names(struct diff *d)
+{
+	count_names(d, d->depth - 1);
+	if (d->memory <= NAMES_MEMORY)
+		return;
+	for (size_t i = 0; i + 1 < d->depth && d->memory > NAMES_MEMORY / 2; i++) {
+		names_park(&d->level[i].names);
+		count_names(d, i);
+	}
+}
+
 static int begin_directory(struct diff *d, const struct stat *st, bool written)
 {
+	if (d->depth)
+		count_names(d, d->depth - 1);
 	if (d->depth == d->cap) {
 		d->cap = d->cap ? 2 * d->cap : 8;
 		d->level = xrealloc(d->level, d->cap * sizeof(*d->level));
@@ -115,12 +139,18 @@ static int begin_directory(struct diff *d, const struct stat *st, bool written)
 	bool inside = d->depth > 1 && l[-1].opaque, marked = d->upper && tree_opaque(&d->after);
 	*l = (struct diff_level){ .st = *st, .path = d->path.n, .written = written, .opaque = inside || marked };
 	int r = names_open(&l->names, tree_names(&d->after), d->upper);
-	return r < 0 || d->pass != WRITE ? r : put_whiteouts(d, l, marked && !inside);
+	if (r >= 0 && d->pass == WRITE)
+		r = put_whiteouts(d, l, marked && !inside);
+	bound_names(d);
+	return r;
 }
 
 static void end_directory(struct diff *d)
 {
-	names_release(&d->level[--d->depth].names);
+	struct diff_level *l = &d->level[--d->depth];
+
+	d->memory -= l->memory;
+	names_release(&l->names);
 }
 
 static int visit_directory(struct diff *d, int dirfd, const char *name, const struct stat *st)
@@ -256,7 +286,10 @@ static int survey_once(struct diff *d, const struct stat *st)
 {
 	int r = look_at_links(d, st, SURVEY);
 
-	return r < 0 ? r : links_resolve(&d->links);
+	if (r < 0)
+		return r;
+	r = links_resolve(&d->links);
+	return r < 0 ? diff_links_fail(d, r) : r;
 }
 
 /* The tree after becomes the upper directory merged with the lower ones. */

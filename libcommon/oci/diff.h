@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "libcommon/oci.h"
+#include "libcommon/oci/pages.h"
 
 /* ---- names: those of one directory, each once, by their bytes ---- */
 enum name_kind { NAME_ENTRY, NAME_WHITEOUT, NAME_SOCKET };
@@ -36,6 +37,9 @@ int names_open(struct names *n, struct names_source src, bool keep_whiteouts);
 int names_next(struct names *n, const char **name, enum name_kind *kind); /* 1, or 0 at the end */
 int names_rewind(struct names *n);
 void names_release(struct names *n);
+size_t names_memory(const struct names *n);
+/* Gives it back: the directory is read again for the names that follow. */
+void names_park(struct names *n);
 /* For list(). order: of two of the same name the lower one counts. */
 void names_add(struct names *n, const char *name, unsigned order, enum name_kind kind);
 
@@ -119,35 +123,33 @@ struct before {
 };
 
 /* ---- hard links: the names of one inode ---- */
-struct link_group {
-	uint64_t dev, ino;
-	uint64_t was_dev, was_ino; /* the inode before, the same for all the names */
-	uint32_t was_nlink;
-	uint32_t names;
-	uint32_t at;               /* the first name written, in the arena; 0: none yet */
-	bool used, has_was, changed;
-	bool unseen;               /* of the inode before there may be names that were not looked at */
-};
 struct links {
-	struct link_group *v;
-	size_t n, cap;
-	struct buf arena;
+	struct pages pages; /* a table of groups */
+	uint32_t n, cap;
+	struct extras names;
+	uint64_t *devs;
+	uint32_t devs_n, dev; /* the last that was asked for, + 1 */
 };
 void links_release(struct links *l);
-struct link_group *links_find(const struct links *l, const struct stat *st);
-struct link_group *links_get(struct links *l, uint64_t dev, uint64_t ino); /* made where there is none */
 /* A name of a file, which had inode was before (NULL: it differs from what was there). */
-void links_survey(struct links *l, const struct stat *st, const struct stat *was);
-/* After all names: which groups changed. True where one is unseen. */
-bool links_resolve(struct links *l);
-const char *links_name(const struct links *l, const struct link_group *g);
-void links_set_name(struct links *l, struct link_group *g, const char *path);
+int links_survey(struct links *l, const struct stat *st, const struct stat *was);
+/* After all names: which groups changed. 1 where one is unseen. */
+int links_resolve(struct links *l);
+/* What the survey says of the file's group: 1; or 0: it saw none. */
+struct links_found {
+	bool changed;
+	bool unseen; /* of the inode before there may be names that were not looked at */
+};
+int links_find(struct links *l, const struct stat *st, struct links_found *out);
+/* The name of the file that was written first: 1; or 0: that is this one. */
+int links_first(struct links *l, const struct stat *st, struct span name, struct buf *first);
 
 /* ---- the difference ---- */
 struct diff_level {
 	struct stat st;
 	struct names names;
-	size_t path; /* length of the path of this directory */
+	size_t path;   /* length of the path of this directory */
+	size_t memory; /* of the names, as it is part of the sum */
 	bool written;
 	bool opaque;       /* of an upper directory: nothing of what is below shows, neither here nor in what it holds */
 };
@@ -163,6 +165,7 @@ struct diff {
 	struct links links;
 	struct diff_level *level;
 	size_t depth, cap;
+	size_t memory;     /* of the names of all levels */
 	enum { WRITE, SURVEY, REFUSE_UNSEEN } pass; /* but for WRITE nothing is written: links are looked at */
 	bool in_contents;  /* of an entry, and some are still to come */
 	bool upper;        /* after is an upper directory: what it does not hold is unchanged */
@@ -183,6 +186,8 @@ int diff_file_changed(struct diff *d, int dirfd, const char *name, const struct 
 int diff_survey_file(struct diff *d, int dirfd, const char *name, const struct stat *st);
 /* An error where it is of a group that is unseen. */
 int diff_refuse_unseen(struct diff *d, const struct stat *st);
+/* What became of d->links. */
+int diff_links_fail(struct diff *d, int code);
 /* The present directory's file, which was seen as st: fd, or an error. */
 int diff_open_file(struct diff *d, int dirfd, const char *name, struct stat *st);
 

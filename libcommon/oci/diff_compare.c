@@ -77,18 +77,29 @@ int diff_open_file(struct diff *d, int dirfd, const char *name, struct stat *st)
 	return r < 0 ? r : steal_fd(&fd);
 }
 
+int diff_links_fail(struct diff *d, int code)
+{
+	return err_set(d->e, code, "a temporary file for hard links: %s", err_word(code));
+}
+
 int diff_file_changed(struct diff *d, int dirfd, const char *name, const struct stat *st, int fd)
 {
-	const struct link_group *g = d->before ? links_find(&d->links, st) : NULL;
+	struct links_found group;
+	int r = d->before ? links_find(&d->links, st, &group) : 0;
 
-	return g && g->names ? g->changed : diff_changed(d, dirfd, name, st, fd);
+	if (r < 0)
+		return diff_links_fail(d, r);
+	return r ? group.changed : diff_changed(d, dirfd, name, st, fd);
 }
 
 int diff_refuse_unseen(struct diff *d, const struct stat *st)
 {
-	const struct link_group *g = links_find(&d->links, st);
+	struct links_found group;
+	int r = links_find(&d->links, st, &group);
 
-	if (!g || !g->unseen)
+	if (r < 0)
+		return diff_links_fail(d, r);
+	if (!r || !group.unseen)
 		return 0;
 	return diff_fail(d, E_UNSUPPORTED, "overlayfs parted it from other names of the same file, which would have to be in the layer (compare with "
 					   "--lower, or give the mounted tree without --upper)");
@@ -106,7 +117,8 @@ int diff_survey_file(struct diff *d, int dirfd, const char *name, const struct s
 		_cleanup_(fd_closep) int fd = diff_open_file(d, dirfd, name, &now);
 		r = fd < 0 ? fd : diff_changed(d, dirfd, name, &now, fd);
 	}
-	if (r >= 0)
-		links_survey(&d->links, st, file && r == 0 ? &was : NULL);
-	return r;
+	if (r < 0)
+		return r;
+	r = links_survey(&d->links, st, file && r == 0 ? &was : NULL);
+	return r < 0 ? diff_links_fail(d, r) : 0;
 }

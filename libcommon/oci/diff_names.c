@@ -122,6 +122,25 @@ int names_rewind(struct names *n)
 	return read_chunk(n);
 }
 
+size_t names_memory(const struct names *n)
+{
+	return n->arena.cap + n->cap * sizeof(*n->v);
+}
+
+void names_park(struct names *n)
+{
+	bool more = n->pos < n->n || n->upto;
+	char *last = more && n->pos ? xstrdup(name_at(n, &n->v[n->pos - 1])) : NULL;
+
+	if (more && !last)
+		return;
+	free(n->upto);
+	n->upto = last;
+	buf_release(&n->arena);
+	free(steal_ptr(&n->v));
+	n->n = n->pos = n->cap = 0;
+}
+
 void names_release(struct names *n)
 {
 	buf_release(&n->arena);

@@ -166,17 +166,15 @@ static int put_file(struct diff *d, const struct tar_entry *e, const struct stat
 static int put_link(struct diff *d, struct tar_entry *e, const struct stat *st)
 {
 	_cleanup_(buf_release) struct buf target = BUF_INIT;
-	struct link_group *g = links_get(&d->links, st->st_dev, st->st_ino);
-	const char *first = links_name(&d->links, g);
+	_cleanup_(buf_release) struct buf first = BUF_INIT;
+	int r = links_first(&d->links, st, buf_span(&d->path), &first);
 
-	if (!first) {
-		links_set_name(&d->links, g, buf_str(&d->path));
-		return 0;
-	}
-	layer_name(d, span_str(first), &target);
+	if (r <= 0)
+		return r < 0 ? diff_links_fail(d, r) : 0;
+	layer_name(d, buf_span(&first), &target);
 	e->type = TAR_HARDLINK;
 	e->link = buf_span(&target);
-	int r = put_header(d, e);
+	r = put_header(d, e);
 	return r < 0 ? r : 1;
 }
 

@@ -132,25 +132,17 @@ static int out_failed(int r, struct err *e)
 /* The first of a file's names; it is remembered where it is this one. */
 static int show_first_name(struct listing *l, uint32_t inode, struct err *e)
 {
-	uint32_t n = (uint32_t)l->path.n;
 	uint64_t at = l->inode_out.first;
 	int r;
 
 	if (l->inode_out.type != TAR_FILE || l->inode_out.nlink < 2)
 		return 0;
-	buf_clear(&l->first);
 	if (!at) {
-		buf_add(&l->first, &n, sizeof(n));
-		buf_add_span(&l->first, buf_span(&l->path));
-		r = extras_add(&l->extras, buf_span(&l->first), &at);
+		r = extras_add_text(&l->extras, buf_span(&l->path), &at);
 		inode_at(l, inode, true)->first = at + 1;
 		return r < 0 ? out_failed(r, e) : 0;
 	}
-	r = extras_read(&l->extras, at - 1, &n, sizeof(n));
-	buf_reserve(&l->first, n);
-	if (r == 0)
-		r = extras_read(&l->extras, at - 1 + sizeof(n), l->first.p, n);
-	l->first.n = n;
+	r = extras_text(&l->extras, at - 1, &l->first);
 	if (r < 0)
 		return out_failed(r, e);
 	if (!span_eq(buf_span(&l->first), buf_span(&l->path)))

@@ -3,7 +3,7 @@
 #define OCIBOX_OCI_LISTING_H
 
 #include "libcommon/oci/entry_name.h"
-#include "libcommon/oci/pages.h"
+#include "libcommon/oci/name_tree.h"
 
 enum { ROOT_INODE = 0, LAYER_NONE = UINT32_MAX };
 
@@ -30,13 +30,6 @@ struct inode {
 enum implied { IMPLIED_NOT, IMPLIED, IMPLIED_BY_WHITEOUT };
 enum { INODES_PER_PAGE = PAGE_BYTES / 128 };
 _Static_assert(sizeof(struct inode) == 128, "so that they fill pages");
-
-/* Bytes that are appended: in memory up to a bound, then in an unlinked file. */
-struct extras {
-	struct buf tail;
-	uint64_t on_disk;
-	int fd;
-};
 
 struct listing_level {
 	uint32_t dir;
@@ -86,9 +79,6 @@ int listing_fail(struct listing *l, int code, const char *what);
 uint32_t inode_new(struct listing *l);
 /* Its record; stays where it is until PAGES_PINNED other pages were asked for. */
 struct inode *inode_at(struct listing *l, uint32_t inode, bool write);
-int extras_add(struct extras *x, struct span bytes, uint64_t *at);
-int extras_read(const struct extras *x, uint64_t at, void *p, size_t n);
-void extras_release(struct extras *x);
 /* The entry name in dir. False where there is none. */
 bool listing_look(struct listing *l, uint32_t dir, struct span name, struct name_value *v);
 void listing_link(struct listing *l, uint32_t dir, struct span name, uint32_t inode,

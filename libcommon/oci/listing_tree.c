@@ -4,8 +4,6 @@
 
 #include "libcommon/oci/listing.h"
 
-enum { EXTRAS_BUFFER = 256 * 1024 };
-
 uint32_t inode_new(struct listing *l)
 {
 	if (l->inodes_n % INODES_PER_PAGE == 0) {
@@ -25,47 +23,6 @@ struct inode *inode_at(struct listing *l, uint32_t inode, bool write)
 	struct inode *all = (struct inode *)(void *)page_at(&l->pages, page, write);
 
 	return &all[inode % INODES_PER_PAGE];
-}
-
-/* ---- extras ---- */
-
-int extras_add(struct extras *x, struct span bytes, uint64_t *at)
-{
-	if (x->tail.n && x->tail.n + bytes.n > EXTRAS_BUFFER) {
-		if (x->fd < 0)
-			x->fd = spool_open();
-		if (x->fd < 0)
-			return x->fd;
-		int r = fd_pwrite_all(x->fd, x->tail.p, x->tail.n, x->on_disk);
-		if (r < 0)
-			return r;
-		x->on_disk += x->tail.n;
-		buf_clear(&x->tail);
-	}
-	*at = x->on_disk + x->tail.n;
-	buf_add_span(&x->tail, bytes);
-	return 0;
-}
-
-int extras_read(const struct extras *x, uint64_t at, void *p, size_t n)
-{
-	if (!n)
-		return 0;
-	if (at >= x->on_disk) {
-		if (at - x->on_disk + n > x->tail.n)
-			return E_IO;
-		memcpy(p, x->tail.p + (at - x->on_disk), n);
-		return 0;
-	}
-	ssize_t r = fd_pread_full(x->fd, p, n, at);
-	return r < 0 ? (int)r : (size_t)r == n ? 0 : E_IO;
-}
-
-void extras_release(struct extras *x)
-{
-	buf_release(&x->tail);
-	fd_close(x->fd);
-	x->fd = -1;
 }
 
 /* ---- names ---- */

@@ -5,7 +5,7 @@
  * A page: the head, the offsets of its cells in the order of their keys, and from the other end the
  * cells: an inner one is the page below and the least key there, a leaf's is value and key.
  */
-#include "libcommon/oci/pages.h"
+#include "libcommon/oci/name_tree.h"
 
 #include <string.h>
 

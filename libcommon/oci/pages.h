@@ -1,6 +1,6 @@
 /*
  * Pages of memory, as many as are asked for, of which a bounded number stay in memory: the others
- * lie in an unlinked file. And on them a tree of directory entries and a table of inodes.
+ * lie in an unlinked file. And bytes that are only appended, likewise.
  */
 #ifndef OCIBOX_OCI_PAGES_H
 #define OCIBOX_OCI_PAGES_H
@@ -27,31 +27,17 @@ uint32_t page_new(struct pages *p); /* zeroed; the first is page 0 */
 /* Its bytes, which stay where they are until PAGES_PINNED others were asked for. */
 unsigned char *page_at(struct pages *p, uint32_t page, bool write);
 
-/* ---- names: (directory, kind, name) leads to an inode, in the order of the bytes of that ---- */
-enum name_kind { NAME_WHITEOUT, NAME_ENTRY };
-enum { NAME_MAX_BYTES = 255, NAME_KEY_MAX = 4 + 1 + NAME_MAX_BYTES };
-struct name_value {
-	uint32_t inode;
-	uint32_t layer; /* that made the name */
+/* Bytes that are appended: in memory up to a bound, then in an unlinked file. */
+struct extras {
+	struct buf tail;
+	uint64_t on_disk;
+	int fd; /* -1 at first */
 };
-struct name_key {
-	size_t n;
-	unsigned char b[NAME_KEY_MAX];
-};
-struct name_tree {
-	struct pages *p;
-	uint32_t root;
-};
-void name_key(struct name_key *k, uint32_t dir, enum name_kind kind, struct span name);
-uint32_t name_key_dir(const struct name_key *k);
-enum name_kind name_key_kind(const struct name_key *k);
-struct span name_key_name(const struct name_key *k);
-void nametree_init(struct name_tree *t, struct pages *p);
-bool nametree_get(struct name_tree *t, const struct name_key *k, struct name_value *out);
-void nametree_put(struct name_tree *t, const struct name_key *k,
-		  struct name_value v); /* new or not */
-void nametree_remove(struct name_tree *t, const struct name_key *k);
-/* The first key behind *k, which becomes it. False at the end. */
-bool nametree_next(struct name_tree *t, struct name_key *k, struct name_value *out);
+int extras_add(struct extras *x, struct span bytes, uint64_t *at);
+int extras_read(const struct extras *x, uint64_t at, void *p, size_t n);
+/* With its length, so that it is known where it begins alone. */
+int extras_add_text(struct extras *x, struct span text, uint64_t *at);
+int extras_text(const struct extras *x, uint64_t at, struct buf *out);
+void extras_release(struct extras *x);
 
 #endif

@@ -61,9 +61,14 @@ static void test_names(void)
 	lists = 0;
 	names_open(&n, (struct names_source){ list_many, NULL }, false);
 	good = true;
-	for (unsigned i = 0; i < MANY; i++)
+	for (unsigned i = 0; i < MANY; i++) {
 		if (i % 5)
 			good &= next_is(&n, i, NAME_ENTRY);
+		if (i % 20000 == 7) {
+			names_park(&n);
+			good &= names_memory(&n) == 0;
+		}
+	}
 	ok(good && names_next(&n, &name, &kind) == 0 && names_next(&n, &name, &kind) == 0, "without those that are hidden, to the end");
 	ok(lists > 1, "the directory was read %u times", lists);
 	names_release(&n);
@@ -94,6 +99,39 @@ static const struct {
 	{ "two groups", { { 1, 9, 2 }, { 2, 8, 2 }, { 1, 9, 2 }, { 2, 8, 2 } }, "", "" },
 };
 
+/* More than are kept in memory, through both passes. */
+static void test_many_links(void)
+{
+	enum { GROUPS = 200000 };
+	_cleanup_(buf_release) struct buf first = BUF_INIT;
+	struct links l = { 0 };
+	struct links_found g = { 0 };
+	char path[20];
+	bool good = true;
+
+	for (unsigned i = 0; i < 2 * GROUPS; i++) {
+		struct stat st = { .st_dev = i % 3, .st_ino = i % GROUPS }, was = { .st_dev = 7, .st_ino = st.st_ino, .st_nlink = 2 };
+		st.st_dev = st.st_ino % 3;
+		good &= links_survey(&l, &st, i % 1000 == 5 ? NULL : &was) == 0;
+	}
+	is_num(links_resolve(&l), 0, "200,000 groups");
+	for (unsigned i = 0; i < GROUPS; i++) {
+		struct stat st = { .st_dev = i % 3, .st_ino = i };
+		good &= links_find(&l, &st, &g) == 1 && g.changed == (i % 1000 == 5) && !g.unseen;
+		snprintf(path, sizeof(path), "p%u", i);
+		good &= links_first(&l, &st, span_str(path), &first) == 0;
+	}
+	ok(good, "each changed or not");
+	for (unsigned i = 0; i < GROUPS; i++) {
+		struct stat st = { .st_dev = i % 3, .st_ino = i };
+		snprintf(path, sizeof(path), "p%u", i);
+		good &= links_first(&l, &st, span_str("other"), &first) == 1 && span_is(buf_span(&first), path);
+	}
+	ok(good, "each with its first name");
+	is_num(links_find(&l, &(struct stat){ .st_dev = 3, .st_ino = 3 }, &g), 0, "and no other");
+	links_release(&l);
+}
+
 static void test_links(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -105,10 +143,11 @@ static void test_links(void)
 		}
 		bool more = links_resolve(&l);
 		for (unsigned ino = 1; ino < 5; ino++) {
-			const struct link_group *g = links_find(&l, &(struct stat){ .st_dev = 5, .st_ino = ino });
-			if (g && g->changed)
+			struct links_found g = { 0 };
+			links_find(&l, &(struct stat){ .st_dev = 5, .st_ino = ino }, &g);
+			if (g.changed)
 				changed[strlen(changed)] = (char)('a' + ino);
-			if (g && g->unseen)
+			if (g.unseen)
 				unseen[strlen(unseen)] = (char)('a' + ino);
 		}
 		is_str(changed, cases[i].changed, cases[i].what);
@@ -117,21 +156,7 @@ static void test_links(void)
 		links_release(&l);
 	}
 
-	struct links l = { 0 };
-	bool good = true;
-	for (unsigned i = 0; i < 5000; i++) {
-		char path[20];
-		snprintf(path, sizeof(path), "p%u", i);
-		links_set_name(&l, links_get(&l, i % 3, 1000 + i), path);
-	}
-	for (unsigned i = 0; i < 5000; i++) {
-		char path[20];
-		snprintf(path, sizeof(path), "p%u", i);
-		const struct link_group *g = links_find(&l, &(struct stat){ .st_dev = i % 3, .st_ino = 1000 + i });
-		good &= g && !strcmp(links_name(&l, g), path);
-	}
-	ok(good && !links_find(&l, &(struct stat){ .st_dev = 3, .st_ino = 1000 }), "5,000 groups, each with its first name");
-	links_release(&l);
+	test_many_links();
 }
 
 /* ---- trees ---- */

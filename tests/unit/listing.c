@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "libcommon/oci/pages.h"
+#include "libcommon/oci/name_tree.h"
 #include "tests/unit/tap.h"
 
 static uint64_t state;
