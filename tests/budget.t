@@ -131,10 +131,10 @@ if [ -e "$T/bin/mklayer" ]; then
 		    os.link("%s/a/%06d" % (links, i), "%s/b/%06d" % (links, i))
 		os.mkdir(large)
 		os.chdir(large)
-		for level in range(8):
-		    for i in range(20000): os.mknod("%05d" % i + "n" * 200, 0o100644)
-		    os.mkdir("10000")
-		    os.chdir("10000")
+		for level in range(16):
+		    for i in range(12000): os.mknod("%05d" % i + "n" * 200, 0o100644)
+		    os.mkdir("06000")
+		    os.chdir("06000")
 	END
 	rss $two sh -c 'exec mklayer --compression-format none "$1" >"$2"' - "$T/links" "$T/layer"
 	rc_is 0 "mklayer of 200,000 groups of hard links"
@@ -149,7 +149,7 @@ if [ -e "$T/bin/mklayer" ]; then
 	within "memory"
 	tar -tf "$T/layer" | sed 1d >"$T/names"
 	ok "in order" env LC_ALL=C sort -c "$T/names"
-	is "$(wc -l <"$T/names")" 160008 "each name once"
+	is "$(wc -l <"$T/names")" 192016 "each name once"
 	rm -rf "$T/links" "$T/large" "$T/layer"
 	limit=16384
 fi
