@@ -77,6 +77,9 @@ run sh -c 'cat arm64.tar | mkindex - - >/dev/null'
 rc_is 64 "standard input twice"
 
 # ---- platforms
+run mkindex --stats -o st:app amd64 arm64
+like "$err" "stats: {\"read\":([0-9]+),\"hashed\":\\1,\"inflated\":0,\"compressed\":0,\"spooled\":0,\"sent\":\\1}" "--stats: what is sent was read and hashed, once"
+unlike "$err" '"sent":0' "which is something"
 run mkindex -o no amd64 other
 rc_is 73 "two images for one platform"
 like "$err" 'linux/amd64 already, in amd64' "it says which"

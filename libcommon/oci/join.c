@@ -345,7 +345,13 @@ static int put_blob(struct join *j, struct image *img, const struct descriptor *
 		s = stream_from_span(buf_span(&c->raw));
 	else
 		r = image_blob(img, d, &s, e);
-	return r < 0 ? r : image_target_blob(t, d, s, e);
+	if (r == 0)
+		r = image_target_blob(t, d, s, e);
+	if (r == 0) {
+		t->stats->read += d->size;
+		t->stats->hashed += d->size;
+	}
+	return r;
 }
 
 /* What the target has by now need not wait in the spool for its turn. */
