@@ -165,6 +165,8 @@ tm=$(jq -r '.manifests[0].digest' "$tiny/index.json" | cut -d: -f2)
 is "$(jqm up.tar '.layers[:2]')" "$(jq -c .layers "$tiny/blobs/sha256/$tm")" "the base's descriptors are as they were"
 is "$(jqm up.tar '[.layers[2:][].mediaType]')" '["application/vnd.oci.image.layer.v1.tar+gzip","application/vnd.oci.image.layer.v1.tar+zstd"]' \
 	"media types by magic"
+mk said -b "$tiny:latest" --history "what was done"
+is "$(jqc said.tar '.history[-1]')" '{"created_by":"what was done","empty_layer":true}' "a text alone is a step, too"
 is "$(jqc up.tar '[.history[].created_by]')" '["layer 0","layer 1","first","second"]' "texts for the history"
 is "$(jqc up.tar '[.created,.config.Env[1]]')" '[null,"TINY=2"]' "no time but what is said; the variable is replaced in its place"
 for l in $(jq -r '.layers[].digest' "$tiny/blobs/sha256/$tm"); do

@@ -297,7 +297,7 @@ static int make_config(struct work *w, bool *changed)
 		return r;
 	json_set(rootfs, "diff_ids", steal_ptr(&w->diff_ids));
 	*changed = !o->base || config_edit_changed(o->config) || o->layers_n || o->squashed ||
-		   o->created_given || (o->no_history && history_of(o->base));
+		   o->created_given || o->history_n || (o->no_history && history_of(o->base));
 	if (!*changed) {
 		buf_add_span(&w->out->config, buf_span(&image_config(o->base)->raw));
 		w->config = json_clone(json_get(w->base, "config"));
