@@ -36,6 +36,7 @@ rc_is 0 "a key on P-384"
 # ---- names ----
 t cnonly localhost
 rc_is 69 "T67 a name in the subject alone is no name"
+like "$err" 'no subjectAltName, and "localhost"' "and what it lacks is told"
 t cntrap localhost
 rc_is 69 "T67 nor is one beside other names"
 like "$err" 'for other.test' "which are told"

@@ -78,6 +78,11 @@ static int word_other_host(const struct verdict_facts *f, struct err *e)
 {
 	_cleanup_(buf_release) struct buf hosts = BUF_INIT;
 
+	if (!f->certs[0].alt_names.p)
+		return err_set(
+			e, E_UNAVAILABLE,
+			"its certificate has no subjectAltName, and \"%s\" in its subject does not count",
+			cert_name_text(f->certs[0].subject));
 	cert_hosts_text(&f->certs[0], &hosts);
 	return err_set(e, E_UNAVAILABLE, "its certificate is for %s, not for this host",
 		       buf_str(&hosts));
