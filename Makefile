@@ -275,8 +275,9 @@ solo: $(KCONFIG)
 	done
 
 # What reads and writes layers, for other machines: tests/cross.t compares bytes under qemu.
+MACHINES := arm-linux-gnueabihf riscv64-linux-gnu
 cross-layers: $(KCONFIG)
-	$(Q)for c in arm-linux-gnueabihf riscv64-linux-gnu; do \
+	$(Q)for c in $(MACHINES); do \
 		o=build/layers/$$c; mkdir -p $$o; \
 		printf 'CONFIG_%s=y\n' MKLAYER MKMANIFEST UNPACK ZSTD ZSTD_ENCODE >$$o/only; \
 		MACHINE=$${c%%-*} KCONFIG_ALLCONFIG=$$o/only KCONFIG_CONFIG=$$o/.config kconfig-conf --allnoconfig Kconfig >/dev/null && \
