@@ -32,6 +32,9 @@ NM := nm
 STRIP := strip
 else
 DEPFLAVOUR := $(FLAVOUR)
+ifeq ($(origin CC),command line)
+$(error CC=$(CC): the static binary is built by gcc behind musl's wrapper; REALGCC=gcc-13 chooses another gcc, FLAVOUR=asan builds with clang)
+endif
 CC = $(DEPS)/bin/musl-gcc
 export REALGCC := $(if $(CROSS),$(CROSS)-gcc,gcc)
 SIZE := $(if $(CROSS),$(CROSS)-)size
@@ -53,7 +56,7 @@ KCONF = KCONFIG_CONFIG=$(CONFIG) kconfig-conf
 config-goals := menuconfig nconfig defconfig olddefconfig savedefconfig randconfig allnoconfig allyesconfig
 defconfigs := $(notdir $(wildcard configs/*_defconfig))
 # These need no configuration of a flavour.
-plain-goals := help clean mrproper lint size size-build size-check solo cross-layers $(config-goals) $(defconfigs)
+plain-goals := help clean mrproper distclean lint size size-build size-check solo cross-layers $(config-goals) $(defconfigs)
 ifneq ($(filter-out $(plain-goals),$(or $(MAKECMDGOALS),all)),)
 include $(O)/config.mk
 endif
@@ -350,12 +353,13 @@ relink-kit: $(O)/ocibox.debug
 bench: $(BIN)
 	$(Q)tests/bench/run $(abspath $(BIN))
 
-.PHONY: clean mrproper help
+.PHONY: clean mrproper distclean help
 # Keeps the libraries; mrproper does not.
 clean:
 	rm -rf ocibox $(filter-out build/deps,$(wildcard build/*))
 mrproper: clean
 	rm -rf build .config .config.old
+distclean: mrproper
 
 help:
 	@echo 'all (default)    the binary, ./ocibox; with CROSS=aarch64-linux-gnu (riscv64-linux-gnu,'
@@ -378,7 +382,8 @@ help:
 	@echo 'cross-layers     mklayer, mkmanifest and unpack for arm and riscv64, which tests/cross.t runs'
 	@echo 'size             where the bytes of each configuration come from: tests/size.txt'
 	@echo
-	@echo 'clean            remove what was built; mrproper: and the libraries and .config'
+	@echo 'clean            remove what was built; mrproper, distclean: and the libraries and .config'
 	@echo
 	@echo 'DEPS_DIR=DIR     take the tarballs of the libraries from DIR instead of from apt'
+	@echo 'REALGCC=gcc-13   another gcc (clang builds what is not shipped: FLAVOUR=asan, fuzz, tsan)'
 	@echo 'V=1              show the commands'
