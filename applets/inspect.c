@@ -265,23 +265,9 @@ static int list_layer(struct inspect *in, size_t layer, struct stream *s)
 
 	while ((r = tar_next(t, &e)) > 0) {
 		bool hashed = in->digests && e->type == TAR_FILE;
-		struct cli_entry c = {
-			.type = e->type,
-			.name = e->name,
-			.link = e->link,
-			.mode = e->mode,
-			.uid = e->uid,
-			.gid = e->gid,
-			.size = e->size,
-			.mtime = e->mtime,
-			.dev_major = e->dev_major,
-			.dev_minor = e->dev_minor,
-			.xattrs = e->xattrs,
-			.xattrs_n = e->xattrs_n,
-			.acls = e->acls,
-			.acls_n = e->acls_n,
-			.sha256 = hashed ? sum : NULL,
-		};
+		struct cli_entry c = cli_entry_from_tar(e);
+
+		c.sha256 = hashed ? sum : NULL;
 
 		if (in->json) {
 			json_begin(&o, '{');
@@ -345,23 +331,8 @@ static void put_merged(struct inspect *in)
 	if (r < 0)
 		fail(in, r);
 	while ((r = listing_next(l, &e, &in->e)) > 0) {
-		/* in JSON the number of the inode says it */
-		bool link = !in->json && e->first_name.n;
-		const struct cli_entry c = {
-			.type = link ? TAR_HARDLINK : e->type,
-			.name = e->path,
-			.link = link ? e->first_name : e->link,
-			.mode = e->mode,
-			.uid = e->uid,
-			.gid = e->gid,
-			.size = e->size,
-			.mtime = e->mtime,
-			.dev_major = e->dev_major,
-			.dev_minor = e->dev_minor,
-			.xattrs = e->xattrs,
-			.xattrs_n = e->xattrs_n,
-			.sha256 = e->sha256,
-		};
+		/* in JSON the number of the inode says what is a link */
+		const struct cli_entry c = cli_entry_from_listing(e, !in->json);
 
 		if (in->json) {
 			json_begin(&o, '{');

@@ -188,6 +188,9 @@ struct cli_entry {
 	size_t xattrs_n, acls_n;
 	const unsigned char *sha256; /* of the contents, or NULL */
 };
+struct cli_entry cli_entry_from_tar(const struct tar_entry *e);
+/* links: a further name of a file is shown as a hard link to its first. */
+struct cli_entry cli_entry_from_listing(const struct listing_entry *e, bool links);
 /* As tar tvf does, with control bytes escaped; and as members of a JSON object. */
 void cli_entry_line(struct buf *b, const struct cli_entry *e, bool digests);
 void cli_entry_json(struct json_out *o, const struct cli_entry *e);

@@ -113,6 +113,17 @@ good = Tar().dir("d").file("d/f", b"x").done()
 l = Layout(T + "/swapped")
 a, b = l.layer(good), l.layer(Tar().file("g", b"y").done())
 l.tag(l.manifest([a, b], diff_ids=[b[1], a[1]]))
+for comp in "zstd", "tar":
+    l = Layout(T + "/swapped-" + comp)
+    a, b = l.layer(good, comp), l.layer(Tar().file("g", b"y").done(), comp)
+    l.tag(l.manifest([a, b]), "good")
+    l.tag(l.manifest([a, b], diff_ids=[a[1], a[1]]), "bad")
+l = Layout(T + "/behind")
+l.tag(l.manifest([l.layer(good, blob=gz(good) + gz(b"more"))]), "gzip")
+l.tag(l.manifest([l.layer(good, "zstd", blob=zstd(good) + b"more")]), "zstd")
+l = Layout(T + "/nested")
+inner = l.index([l.manifest([l.layer(good)], arch="arm64"), l.manifest([l.layer(good)], arch="arm", variant="v6")])
+l.tag(l.index([l.manifest([l.layer(good)], arch="amd64"), inner]))
 l = Layout(T + "/count")
 l.tag(l.manifest([l.layer(good)], diff_ids=[sha(good), sha(good)]))
 l = Layout(T + "/size")
@@ -172,6 +183,13 @@ bad() {
 	like "$err" "$3" "$1: it says what is wrong"
 }
 bad swapped "diff_ids of each other's layers (T76)" 'layer 1 of 2.*diff_id'
+for c in zstd tar; do
+	look --verify "$T/swapped-$c:good"
+	rc_is 0 "--verify of layers of $c"
+	bad "swapped-$c:bad" "a wrong diff_id of one of $c (T76)" 'layer 2 of 2.*diff_id'
+done
+bad behind:gzip "a further gzip member (T76)" 'layer 1 of 1.*diff_id'
+bad behind:zstd "bytes behind a zstd frame (T76)" 'layer 1 of 1'
 bad count "more diff_ids than layers (T76)" '2 diff_ids.*1 layers'
 bad size "a size that is wrong (T72)" 'size|bytes'
 bad missing "a blob that is missing" 'layer 2 of 2'
@@ -181,6 +199,15 @@ bad notar "a layer that is no archive" 'layer 1 of 1'
 bad second "an image of the index" 'layer 2 of 2'
 look --verify --platform linux/amd64 "$T/second"
 rc_is 0 "--verify --platform reads that one only"
+look --verify "$T/nested"
+rc_is 0 "--verify of nested indexes"
+is "$(jq -c .Manifests "$T/out")" 3 "all their images"
+for p in linux/arm64 linux/arm/v6 linux/amd64; do
+	look --platform $p "$T/nested"
+	is "$rc $(jq -r '[.Os, .Architecture] | join("/")' "$T/out")" "0 ${p%/v6}" "$p is found in nested indexes"
+done
+look --platform linux/s390x "$T/nested"
+rc_is 66 "what is in none is not"
 look --verify "$T/artifact"
 rc_is 0 "--verify of an artifact"
 look "$T/artifact"

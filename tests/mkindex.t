@@ -93,6 +93,19 @@ rc_is 65 "an artifact"
 run mkindex -o v:x amd64 docker
 rc_is 0 "an image of docker's format"
 is "$(inspect --index v:x | jq -r '.manifests[1].mediaType')" application/vnd.docker.distribution.manifest.v2+json "stays in it"
+PYTHONPATH=$tools python3 - "$T/w" <<'END'
+import sys
+from ocilib import *
+l = Layout(sys.argv[1] + "/win")
+a = l.layer(Tar().file("x", b"x").done())
+for name, more in ("1", {"os.version": "10.0.1"}), ("2", {"os.version": "10.0.2"}), ("again", {"os.version": "10.0.2", "author": "x"}), ("f", {"os.version": "10.0.2", "os.features": ["win32k"]}):
+    l.tag(l.manifest([a], config_bytes=dumps(dict({"architecture": "amd64", "os": "windows", "rootfs": {"type": "layers", "diff_ids": [a[1]]}}, **more))), name)
+END
+run mkindex -o v:win win:1 win:2 win:f
+rc_is 0 "two versions, or features, of a system are two platforms"
+is "$(inspect --index v:win | jq -c '[.manifests[].platform | [."os.version", ."os.features"]]')" '[["10.0.1",null],["10.0.2",null],["10.0.2",["win32k"]]]' "which the index says"
+run mkindex -o no win:2 win:again
+rc_is 73 "two images for one version of it"
 
 # ---- indexes
 run mkindex -o i:x --annotation org.example.own=3 --annotation org.example.index=changed index amd64 nested

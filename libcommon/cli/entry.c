@@ -15,6 +15,47 @@ static const char *const words[] = {
 	[TAR_FIFO] = "fifo",
 };
 
+struct cli_entry cli_entry_from_tar(const struct tar_entry *e)
+{
+	return (struct cli_entry){
+		.type = e->type,
+		.name = e->name,
+		.link = e->link,
+		.mode = e->mode,
+		.uid = e->uid,
+		.gid = e->gid,
+		.size = e->size,
+		.mtime = e->mtime,
+		.dev_major = e->dev_major,
+		.dev_minor = e->dev_minor,
+		.xattrs = e->xattrs,
+		.xattrs_n = e->xattrs_n,
+		.acls = e->acls,
+		.acls_n = e->acls_n,
+	};
+}
+
+struct cli_entry cli_entry_from_listing(const struct listing_entry *e, bool links)
+{
+	bool link = links && e->first_name.n;
+
+	return (struct cli_entry){
+		.type = link ? TAR_HARDLINK : e->type,
+		.name = e->path,
+		.link = link ? e->first_name : e->link,
+		.mode = e->mode,
+		.uid = e->uid,
+		.gid = e->gid,
+		.size = e->size,
+		.mtime = e->mtime,
+		.dev_major = e->dev_major,
+		.dev_minor = e->dev_minor,
+		.xattrs = e->xattrs,
+		.xattrs_n = e->xattrs_n,
+		.sha256 = e->sha256,
+	};
+}
+
 /* Lines are made of digits, not by printf: there may be millions. */
 static char *put_text(char *p, const char *s, size_t n)
 {

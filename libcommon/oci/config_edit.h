@@ -1,8 +1,16 @@
-/* The parts of config_edit.c: the document, and the values of its members (config_values.c). */
+/* A config that is changed: the document (config_edit.c), its members (config_members.c), their values (config_values.c). */
 #ifndef OCIBOX_OCI_CONFIG_EDIT_H
 #define OCIBOX_OCI_CONFIG_EDIT_H
 
 #include "libcommon/oci.h"
+
+struct config_edit {
+	struct json *doc;    /* the whole */
+	struct json *config; /* its member "config" */
+	bool cmd_set;
+	bool windows;
+	struct digest before; /* of what it was, canonical */
+};
 
 /* 1 and an array of strings in *out; 0 where s is no JSON array; E_USAGE for an array of other things. */
 int value_strings(struct span s, struct json **out, struct err *e);

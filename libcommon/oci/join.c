@@ -259,7 +259,8 @@ static int add_index(struct join *j, struct image *img, const struct document *i
 	_cleanup_(json_freep) struct json *doc = NULL;
 	const struct json *list;
 	int r = json_parse(buf_span(&index->raw),
-			   &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX, .borrow = true }, &doc, e);
+			   &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX, .borrow = true },
+			   &doc, e);
 
 	add_annotations(j, json_get(doc, "annotations"));
 	list = json_get(doc, "manifests");

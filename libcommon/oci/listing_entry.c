@@ -140,7 +140,8 @@ static int put_hardlink(struct listing *l, uint32_t dir)
 	int r = listing_target(l, l->te->link, &target);
 
 	if ((r == -ENOENT || r == -ENOTDIR) && l->o.upon)
-		return link_fail(l, E_UNSUPPORTED, "that lies in a layer below, which is not read; to squash all "
+		return link_fail(l, E_UNSUPPORTED,
+				 "that lies in a layer below, which is not read; to squash all "
 				 "layers reads it, too");
 	if (r == -ENOENT || r == -ENOTDIR)
 		return link_fail(l, E_FORMAT, "there is no such file");

@@ -120,8 +120,7 @@ static int step(struct trip *t, struct span name, struct span behind)
 	return 0;
 }
 
-static int travel(struct listing *l, struct span path, enum implied make,
-		  uint32_t *dir)
+static int travel(struct listing *l, struct span path, enum implied make, uint32_t *dir)
 {
 	_cleanup_(trip_release) struct trip t = { .l = l, .at = ROOT_INODE, .make = make };
 	struct span left, part;
@@ -191,8 +190,8 @@ int listing_target(struct listing *l, struct span text, uint32_t *inode)
 
 		return r < 0 ? r : -EISDIR;
 	}
-	int r = travel(l, slash == text.n ? span_of("", 0) : span_of(text.p, slash),
-		       IMPLIED_NOT, &dir);
+	int r = travel(l, slash == text.n ? span_of("", 0) : span_of(text.p, slash), IMPLIED_NOT,
+		       &dir);
 	if (r < 0)
 		return r;
 	if (!listing_look(l, dir, last, &v))
