@@ -68,6 +68,9 @@ int upload_exists(struct upload *u, struct err *e);
 /* Asks to take it over from another repository of the registry. 1: done; 0: no, and a session may
  * be open now. *denied: that repository is not for us. */
 int upload_mount(struct upload *u, const char *from, bool *denied, struct err *e);
+/* "0-LAST" of a Range field: bytes that are there, or false. Of "0-0" it cannot be said whether there
+ * is one or none. */
+bool upload_range(struct span s, uint64_t *end);
 /* Sends it, going on where it was cut. On failure nothing of it is visible. */
 int upload_send(struct upload *u, struct err *e);
 
@@ -83,6 +86,17 @@ struct referrer {
 int referrers_list(struct registry *r, const struct digest *subject, const char *type, size_t max,
 		   struct referrer **out, size_t *n, struct err *e);
 void referrers_free(struct referrer *v, size_t n);
+struct referrers { /* as they are listed: at most max, those of type alone where it is given */
+	const char *type;
+	size_t max, n;
+	struct referrer *v;
+	uint64_t bytes;
+};
+/* One page of a list, or the index under the fall-back tag. */
+int referrers_add(struct referrers *l, struct span text, struct err *e);
+/* That index with one more, doc: of what it held (or NULL) everything stays. */
+int referrers_with(const struct json *old, const struct document *doc, struct document *out,
+		   struct err *e);
 /* PUT of a manifest or index. *knows_subject: it will be listed as a referrer. if_match: an ETag, or
  * "" for nothing, that must be there now, else -EAGAIN; or NULL. */
 int registry_put_document(struct registry *r, const struct document *doc, const char *name,

@@ -123,18 +123,25 @@ static void put_index(struct json_out *o, const struct json *old, const struct d
 	json_end(o, '}');
 }
 
-static int write_index(struct registry *r, const char *tag, const struct json *old,
-		       const char *if_match, const struct document *doc, struct err *e)
+int referrers_with(const struct json *old, const struct document *doc, struct document *out,
+		   struct err *e)
 {
 	_cleanup_(json_out_release) struct json_out o = { 0 };
 	_cleanup_(json_freep) struct json *json = NULL;
-	_cleanup_(document_release) struct document index = { 0 };
 	int ret = json_parse(buf_span(&doc->raw), NULL, &json, e);
 
 	if (ret < 0)
 		return ret;
 	put_index(&o, old, doc, json);
-	ret = document_parse(&o.b, MEDIA_OCI_INDEX, &index, e);
+	return document_parse(&o.b, MEDIA_OCI_INDEX, out, e);
+}
+
+static int write_index(struct registry *r, const char *tag, const struct json *old,
+		       const char *if_match, const struct document *doc, struct err *e)
+{
+	_cleanup_(document_release) struct document index = { 0 };
+	int ret = referrers_with(old, doc, &index, e);
+
 	return ret < 0 ? ret : registry_put_document(r, &index, tag, if_match, NULL, e);
 }
 
@@ -186,13 +193,6 @@ int referrers_note(struct registry *r, const struct document *doc, struct err *e
 
 /* ---- the list ---- */
 
-struct list {
-	const char *type;
-	size_t max, n;
-	struct referrer *v;
-	uint64_t bytes;
-};
-
 void referrers_free(struct referrer *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -202,7 +202,7 @@ void referrers_free(struct referrer *v, size_t n)
 	free(v);
 }
 
-static bool listed(const struct list *l, const struct digest *d)
+static bool listed(const struct referrers *l, const struct digest *d)
 {
 	for (size_t i = 0; i < l->n; i++)
 		if (digest_eq(&l->v[i].d.digest, d))
@@ -210,7 +210,7 @@ static bool listed(const struct list *l, const struct digest *d)
 	return false;
 }
 
-static int list_one(struct list *l, const struct json *v, struct err *e)
+static int list_one(struct referrers *l, const struct json *v, struct err *e)
 {
 	_cleanup_(json_out_release) struct json_out o = { 0 };
 	struct descriptor d;
@@ -234,7 +234,7 @@ static int list_one(struct list *l, const struct json *v, struct err *e)
 	return 0;
 }
 
-static int list_page(struct list *l, struct span text, struct err *e)
+int referrers_add(struct referrers *l, struct span text, struct err *e)
 {
 	_cleanup_(json_freep) struct json *doc = NULL;
 	int r = json_parse(text, NULL, &doc, e);
@@ -276,7 +276,7 @@ static int next_page(const struct exchange *x, char **path, struct err *e)
 }
 
 /* 1: listed; 0: the registry has no such list. */
-static int list_by_api(struct registry *r, const struct digest *subject, struct list *l,
+static int list_by_api(struct registry *r, const struct digest *subject, struct referrers *l,
 		       struct err *e)
 {
 	static const unsigned answers[] = { 400, 404, 405, 501, 0 };
@@ -305,7 +305,7 @@ static int list_by_api(struct registry *r, const struct digest *subject, struct 
 		if (ret < 0)
 			return err_set(e, ret, "the list of referrers: %s",
 				       x->err.text[0] ? x->err.text : err_word(ret));
-		ret = list_page(l, buf_span(&raw), e);
+		ret = referrers_add(l, buf_span(&raw), e);
 		if (!ret)
 			ret = next_page(x, &next, e);
 		if (ret < 0)
@@ -321,7 +321,7 @@ int referrers_list(struct registry *r, const struct digest *subject, const char 
 {
 	_cleanup_(freep) char *tag = fallback_tag(subject);
 	_cleanup_(document_release) struct document index = { 0 };
-	struct list l = { .type = type, .max = max };
+	struct referrers l = { .type = type, .max = max };
 	int ret = list_by_api(r, subject, &l, e);
 
 	if (!ret) {
@@ -329,7 +329,7 @@ int referrers_list(struct registry *r, const struct digest *subject, const char 
 
 		ret = registry_get_document(r, tag, &index, &why);
 		if (!ret)
-			ret = list_page(&l, buf_span(&index.raw), e);
+			ret = referrers_add(&l, buf_span(&index.raw), e);
 		else if (ret == E_NOT_FOUND)
 			ret = 0;
 		else

@@ -62,12 +62,10 @@ static int take_location(struct upload *u, const struct exchange *x, struct err 
 	return 0;
 }
 
-/* "Range: 0-LAST": bytes that are there, or false. Of "0-0" it cannot be said whether there is one
- * or none. */
-static bool range_end(const struct exchange *x, uint64_t *end)
+bool upload_range(struct span s, uint64_t *end)
 {
-	struct span s = http_response_field(&x->res, "Range", 0), part;
 	uint64_t first, last;
+	struct span part;
 
 	if (!s.p)
 		return false;
@@ -78,6 +76,11 @@ static bool range_end(const struct exchange *x, uint64_t *end)
 		return false;
 	*end = last + 1;
 	return true;
+}
+
+static bool range_end(const struct exchange *x, uint64_t *end)
+{
+	return upload_range(http_response_field(&x->res, "Range", 0), end);
 }
 
 /* ---- existence and mounts ---- */
