@@ -111,10 +111,15 @@ static bool in_order(const struct buf *got, size_t total)
 	return at == total;
 }
 
-static struct sink *begin(struct keep *k, bool *gone, unsigned threads)
+static void fresh(struct keep *k, bool *gone)
 {
 	*k = (struct keep){ .s.ops = &keep_ops, .fails_after = SIZE_MAX, .closed = gone };
 	*gone = false;
+}
+
+static struct sink *begin(struct keep *k, bool *gone, unsigned threads)
+{
+	fresh(k, gone);
 	atomic_store(&opened, 0);
 	atomic_store(&closed_states, 0);
 	atomic_store(&most_at_work, 0);
@@ -208,7 +213,7 @@ static void test_compressed(enum compression kind, const char *name)
 	}
 	for (size_t t = 0; t < ARRAY_LEN(threads); t++) {
 		struct keep k;
-		begin(&k, &gone, 0);
+		fresh(&k, &gone);
 		struct sink *s = sink_compress(&k.s, &c, threads[t]);
 		for (size_t at = 0; at < 5000000; at += 1 + at % 70001 + t) {
 			static unsigned char w[80000];
