@@ -53,6 +53,7 @@
  *
  * environment:
  *   SOURCE_DATE_EPOCH           times after this, in seconds since 1970, become it
+ *   TMPDIR                      where waits what is too much for memory (default: /var/tmp)
  *
  * exit status:
  *   0    all went well
