@@ -47,7 +47,8 @@
  *   --mtime SECONDS             time of all entries, in seconds since 1970
  *   --prefix DIR                put DIR in front of all names, and look there in the tree before
  *   --map                       as an ordinary user: see ids as they are inside the user
- *                               namespace that unpack works in
+ *                               namespace that unpack works in; device nodes, which unpack
+ *                               leaves out there, are not told to be gone
  *   --digestfile FILE           write media type, digest, size and diff_id as JSON
  *   --stats                     tell how many bytes were read, hashed and compressed
  *
@@ -244,6 +245,7 @@ static void enter_map(void)
 		r = userns_enter(&maps, &e);
 	if (r < 0)
 		die_err("--map", r, &e);
+	how.no_devices = true;
 }
 
 /* The directories of a list as mount takes it for lowerdir. */

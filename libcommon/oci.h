@@ -507,6 +507,7 @@ struct diff_options {
 	uint32_t uid, gid;
 	int64_t mtime, clamp;       /* clamp: later times become it */
 	enum overlay_marks marks;   /* with DIFF_UPPER */
+	bool no_devices;            /* the tree after could hold none: those of the tree before are not gone */
 	const struct stat *output;  /* the file that the layer is written to, which is left out, or NULL */
 };
 struct diff_stats {

@@ -59,6 +59,23 @@ run as_user sh -c 'mklayer "$HOME/r"'
 rc_is 65 "without --map a capability belongs to the inside"
 like "$err" 'bin/caps: its security.capability belongs to another user namespace' "by name"
 
+
+# ---- devices ----
+if mknod "$T/a/bin/null" c 1 3 2>/dev/null; then
+	mkdir "$T/a/dev"
+	mknod "$T/a/dev/zero" c 1 5
+	find "$T/a" -exec touch -h -d @1700000000 {} +
+	mklayer "$T/a" >"$T/dev.tgz"
+	"$tools/layerimage" "$T/devimg" "$T/dev.tgz"
+	run as_user sh -c 'unpack -q "$1/devimg" "$HOME/v" && ls "$HOME/v/dev" && mklayer --map --lower-image "$1/devimg" "$HOME/v" | tar -tzf -' sh "$T"
+	is "$rc $out" "0 " "--map: device nodes that a user cannot unpack are not gone"
+	run as_user sh -c 'rm -r "$HOME/v/dev" && mklayer --map --lower-image "$1/devimg" "$HOME/v" | tar -tzf - | tr "\n" " "' sh "$T"
+	like "$out" '^(\./ )?\.wh\.dev $' "their directory can be"
+	rm -r "$T/a/dev" "$T/a/bin/null"
+else
+	skip "no devices can be made here" 2
+fi
+
 # ---- an overlay in the user's namespace ----
 cat >"$T/overlay" <<'END'
 mkdir "$2/u" "$2/w" "$2/m" && chmod --reference "$2/a" "$2/u" && touch -r "$2/a" "$2/u" &&

@@ -48,6 +48,15 @@ static bool is_there(int r, enum name_kind kind)
 	return r > 0 && kind == NAME_ENTRY;
 }
 
+/* 1: a device that could not be made where the tree after was, so that it does not tell that somebody removed it. */
+static int never_was(struct diff *d, const char *name)
+{
+	struct stat st;
+	int r = d->o->no_devices ? d->before->ops->look(d->before, name, &st) : 0;
+
+	return r > 0 ? S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) : r;
+}
+
 /* Both directories' names side by side: those that are gone. */
 static int put_gone(struct diff *d, struct names *after)
 {
@@ -62,7 +71,10 @@ static int put_gone(struct diff *d, struct names *after)
 			more = names_next(after, &a, &ours);
 		if (more < 0 || theirs == NAME_SOCKET)
 			continue;
-		if (!(is_there(more, ours) && !strcmp(a, b)))
+		if (is_there(more, ours) && !strcmp(a, b))
+			continue;
+		r = never_was(d, b);
+		if (r == 0)
 			r = put_whiteout(d, b);
 	}
 	if (r < 0 || more < 0)
