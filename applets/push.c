@@ -31,8 +31,8 @@
  *                               may be repeated
  *   --platform OS/ARCH[/VARIANT]
  *                               of an index send only the image of this platform
- *   --chunk-size SIZE           send blobs in requests of this size (default: in one, or in chunks
- *                               where the registry refuses that)
+ *   --chunk-size SIZE           send blobs in requests of this size, at least 64k (default: in one,
+ *                               or in chunks where the registry refuses that)
  *   --jobs N                    send N blobs at a time (default: 4)
  *   --digestfile FILE           write the digest to FILE, too
  *   --stats                     tell on standard error how many bytes were read, hashed and so on
@@ -113,6 +113,8 @@ struct push_cli {
 	struct meter *meters;
 	struct progress *progress;
 };
+
+enum { CHUNK_MIN = 64 << 10 };
 
 enum {
 	OPT_TAG = CLI_OPT,
@@ -230,7 +232,11 @@ static void parse_options(struct push_cli *p, int argc, char **argv)
 			p->image.want = cli_platform(optarg);
 			p->image.whole = false;
 			break;
-		case OPT_CHUNK_SIZE: p->push.chunk = cli_size("--chunk-size", optarg); break;
+		case OPT_CHUNK_SIZE:
+			p->push.chunk = cli_size("--chunk-size", optarg);
+			if (p->push.chunk < CHUNK_MIN)
+				die(64, "--chunk-size: %s: at least 64k", quoted_str(optarg));
+			break;
 		case OPT_STATS: p->stats_wanted = true; break;
 		case OPT_ARTIFACT_TYPE: p->artifact.type = optarg; break;
 		case OPT_SUBJECT: p->subject_arg = optarg; break;

@@ -287,7 +287,7 @@ done
 start_faultd e "{\"servers\":{\"A\":{\"uploads\":true}},\"rules\":[
 	{\"method\":\"PUT\",\"path\":\"^/v2/(deny|silent)/$up\",$big,\"do\":{\"delay\":0.5,\"status\":403}},
 	{\"method\":\"PUT\",\"path\":\"$up\",\"do\":{\"delay\":4}},
-	{\"method\":\"DELETE\",\"path\":\"^/v2/silent\",\"do\":{\"delay\":30}}]}"
+	{\"method\":\"DELETE\",\"path\":\"^/v2/(silent|mute)\",\"do\":{\"delay\":30}}]}"
 A=$addr
 taken_back() { jq -s "[.[] | select(.method == \"DELETE\" and .status == 204 and (.path | startswith(\"/v2/$1/\"))) | .path] | unique | length" "$T/e/log"; }
 ms() { echo $(($(date +%s%N) / 1000000)); }
@@ -312,9 +312,10 @@ for sig in term.15 int.2 hup.1; do
 	is "$(taken_back sig$sig)" "$(jq -s "[.[] | select(.method == \"POST\" and (.path | startswith(\"/v2/sig$sig/\")))] | length" "$T/e/log")" \
 		"and its uploads are taken back"
 done
-push "$img:latest" "$A/silent:2" 2>/dev/null &
+push "$img:latest" "$A/mute:1" 2>/dev/null &
 p=$!
-sleep 1
+wait_for 10 grep -q "POST.*mute/$up" "$T/e/log"
+sleep 0.5
 t0=$(ms)
 kill -TERM $p
 wait $p

@@ -203,6 +203,9 @@ run push --additional-tag 'a b' "$tiny:latest" x:1
 rc_is 64 "a malformed tag is 64"
 run push --retries 0 "$tiny:latest" 127.0.0.1:1/x:1
 rc_is 69 "no registry there is 69"
+like "$err" '^push: 127\.0\.0\.1:1/x:1: [^b]' "which is not told of a blob"
+run push --chunk-size 1 "$tiny:latest" x:1
+is "$rc $err" "64 push: --chunk-size: 1: at least 64k" "a request for each byte is 64"
 run push "$tiny:latest" "reg.example/X:1"
 is "$rc $err" "64 push: reg.example/X:1: the repository's name must be lower-case" "a wrong reference is told once"
 run push --creds u:S3cret "$tiny:latest" x:1

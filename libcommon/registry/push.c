@@ -36,12 +36,20 @@ struct push_run {
 	size_t waiting_n; /* and descriptors */
 };
 
+/* A connection, a password or a full disk would be as bad for any other blob. */
+static bool is_about_blob(int code)
+{
+	return code != E_UNAVAILABLE && code != E_AUTH && code != E_TRY_LATER && code <= E_USAGE;
+}
+
 static int blob_fault(const struct item *it, int code, const struct err *why, struct err *e)
 {
 	char text[DIGEST_TEXT_MAX];
 
 	if (it->m)
 		it->m->state = METER_FAILED;
+	if (!is_about_blob(code))
+		return err_set(e, code, "%s", why->text[0] ? why->text : err_word(code));
 	return err_set(e, code, "blob %s: %s", digest_text(&it->b->d->digest, text),
 		       why->text[0] ? why->text : err_word(code));
 }
