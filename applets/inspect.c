@@ -27,6 +27,8 @@
  *                               platforms; of an index all images
  *   --platform OS/ARCH[/VARIANT]
  *                               choose this platform (default: that of this machine)
+ *   --stats                     tell on standard error how many bytes of blobs were read, hashed and
+ *                               inflated, as JSON
  *
  * files:
  *   --merged                    all layers as one tree, as unpack would make it
@@ -74,6 +76,7 @@ enum {
 	OPT_MERGED,
 	OPT_DIGESTS,
 	OPT_JSON,
+	OPT_STATS,
 	OPT_SPOOL_MAX,
 };
 
@@ -89,6 +92,7 @@ static const struct option options[] = {
 	{ "merged", no_argument, NULL, OPT_MERGED },
 	{ "digests", no_argument, NULL, OPT_DIGESTS },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "max-size", required_argument, NULL, CLI_APPLY_MAX_SIZE },
 	{ "max-file-size", required_argument, NULL, CLI_APPLY_MAX_FILE_SIZE },
 	{ "max-entries", required_argument, NULL, CLI_APPLY_MAX_ENTRIES },
@@ -102,7 +106,7 @@ static const struct option options[] = {
 
 struct inspect {
 	enum what what;
-	bool raw, merged, digests, json;
+	bool raw, merged, digests, json, stats;
 	const char *operand;
 	struct image_options how;
 	struct apply_options limits;
@@ -145,6 +149,9 @@ static void parse_options(struct inspect *in, int argc, char **argv)
 			break;
 		case OPT_JSON:
 			in->json = true;
+			break;
+		case OPT_STATS:
+			in->stats = true;
 			break;
 		case OPT_SPOOL_MAX:
 			in->how.spool_max = MAX(cli_size("--spool-max", optarg), UINT64_C(1));
@@ -299,7 +306,7 @@ static void put_files(struct inspect *in)
 		if (r == 0 && !in->json)
 			sink_write(in->out, span_str(line));
 		if (r == 0)
-			r = layer_end(s, diff_id, list_layer(in, i, s), &in->e);
+			r = layer_end(in->img, s, diff_id, list_layer(in, i, s), &in->e);
 		if (r < 0) {
 			err_set(&in->e, r, "%s", err_word(r));
 			err_prefix(&in->e, "layer %zu of %zu (%.19s)", i + 1, m->layers_n, text);
@@ -447,6 +454,8 @@ int inspect_main(int argc, char **argv)
 	r = sink_flush(in.out);
 	if (r < 0)
 		die_err("standard output", r, NULL);
+	if (in.stats)
+		cli_stats(image_stats(in.img));
 	sink_close(in.out);
 	image_close(in.img);
 	return 0;

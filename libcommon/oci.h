@@ -172,6 +172,11 @@ int layout_set_tag(const struct layout *l, const char *tag, const struct descrip
 /* Removes partials that nobody holds and that are older than a day. */
 void layout_clean(const struct layout *l);
 
+/* What went through a process, for --stats. */
+struct blob_stats {
+	uint64_t read, hashed, inflated, compressed, spooled, sent;
+};
+
 /* ---- image: an opened IMAGE operand, from a stream, a stream file or a layout --------------------------------------------------- */
 struct image;
 struct image_options {
@@ -204,6 +209,8 @@ int image_blob(struct image *img, const struct descriptor *d, struct stream **ou
 /* With random access: the file that holds a blob's d->size bytes, from *offset on; nothing of them is checked. *fd is the caller's. */
 int image_blob_file(struct image *img, const struct descriptor *d, int *fd, uint64_t *offset, struct err *e);
 void image_pass_over(struct image *img, const struct digest *d); /* this blob will not be asked for: a stream need not keep it */
+/* Bytes of blobs asked for and documents, so far: read, hashed (of what is verified), and of layers inflated. */
+const struct blob_stats *image_stats(const struct image *img);
 /* After the last blob: reads a stream to its end so that the writer before the pipe is not killed; 0 or E_TRUNCATED … */
 int image_finish(struct image *img, struct err *e);
 
@@ -227,10 +234,6 @@ int image_writer_end(struct image_writer *w, const struct descriptor *d, struct 
 int image_writer_close(struct image_writer *w, bool complete, struct err *e); /* the end blocks only where complete */
 
 /* ---- image target: a stream or a layout that is being written ---------------------------------------------------------------- */
-/* What went through a process, for --stats. */
-struct blob_stats {
-	uint64_t read, hashed, inflated, compressed, spooled, sent;
-};
 struct image_target {
 	struct image_writer *writer;  /* either */
 	const struct layout *layout;  /* or */
@@ -387,8 +390,8 @@ enum apply_form overlay_form(int dirfd);
  * e must live as long as *out. diff_id may be NULL. */
 int layer_open(struct image *img, const struct descriptor *d, const struct digest *diff_id, const struct decompress_limits *lim,
 	       bool one_thread, struct stream **out, struct err *e);
-/* Reads what is left of s, which it closes, and checks size, digest and diff_id. r: what went wrong before, or 0; it is what is returned then. */
-int layer_end(struct stream *s, const struct digest *diff_id, int r, struct err *e);
+/* Reads what is left of s, which it closes, and checks size, digest and diff_id. img: that it was opened from, or NULL. r: what went wrong before, or 0; it is what is returned then. */
+int layer_end(struct image *img, struct stream *s, const struct digest *diff_id, int r, struct err *e);
 
 /* JSON for people and jq: a summary with the members of skopeo inspect and more; and the layers, with diff_ids and what made them. */
 int image_summary(const struct image *img, struct json_out *o, struct err *e);

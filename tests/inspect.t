@@ -174,6 +174,13 @@ rc_is 0 "--verify of a good image"
 is "$(jq -c '[.Manifests, .Layers, .Blobs]' "$T/out")" '[1,2,3]' "what it has read"
 run sh -c 'cat "$1" | inspect --verify' - "$T/tiny.tar"
 rc_is 0 "--verify of a stream"
+# bytes of the manifest and of all blobs; uncompressed layers are hashed again
+n=$(($(jq .Bytes "$T/out") + $(inspect --raw --manifest "$tiny" | wc -c)))\ $(jq .Unpacked "$T/out")
+look --verify --stats "$tiny"
+is "$err" "inspect: stats: $(set -- $n; echo "{\"read\":$1,\"hashed\":$(($1 + $2)),\"inflated\":$2,\"compressed\":0,\"spooled\":0,\"sent\":0}")" \
+	"--stats of --verify"
+look --stats --layers "$tiny"
+like "$err" '"inflated":0,' "--stats: no layer is inflated to be told of"
 look --verify "$multi:platforms"
 rc_is 0 "--verify of an index reads all of its images"
 is "$(jq -r '.Manifests > 1' "$T/out")" true "of each platform"

@@ -32,7 +32,7 @@ static int add(struct listing *l, const struct composed_layer *c, const struct l
 	plain = s->offset;
 	stats->hashed += plain;
 	stats->inflated += descriptor_compression(&c->d) == COMPRESSION_NONE ? 0 : plain;
-	return layer_end(s, &c->diff_id, r, e);
+	return layer_end(c->from, s, &c->diff_id, r, e);
 }
 
 int compose_squash(const struct composition *c, const struct listing_options *lo,

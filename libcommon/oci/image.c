@@ -164,6 +164,8 @@ static int load(struct image *img, const struct descriptor *d, uint64_t max, con
 	if (d->size > max)
 		return err_set(e, E_TOOBIG, "%s of %llu bytes; at most %llu are read", what,
 			       (unsigned long long)d->size, (unsigned long long)max);
+	img->stats.read += d->size;
+	img->stats.hashed += d->size;
 	return img->ops->load(img, d, out, e);
 }
 
@@ -366,7 +368,18 @@ bool image_random_access(const struct image *img)
 
 int image_blob(struct image *img, const struct descriptor *d, struct stream **out, struct err *e)
 {
-	return img->ops->blob(img, d, out, e);
+	int r = img->ops->blob(img, d, out, e);
+
+	if (r == 0) {
+		img->stats.read += d->size;
+		img->stats.hashed += d->size;
+	}
+	return r;
+}
+
+const struct blob_stats *image_stats(const struct image *img)
+{
+	return &img->stats;
 }
 
 int image_blob_file(struct image *img, const struct descriptor *d, int *fd, uint64_t *offset,

@@ -30,6 +30,8 @@ struct image {
 	bool whole; /* then docs are all that there are, and manifest and config are none */
 	struct document **docs;
 	size_t docs_n;
+	struct blob_stats stats;
+	bool inflated; /* the layer that was opened last */
 };
 
 /* Chooses from index.json by the options, and loads the manifest and its config. */

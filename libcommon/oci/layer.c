@@ -1,5 +1,5 @@
 /* One layer: from its blob to the bytes of its archive. */
-#include "libcommon/oci.h"
+#include "libcommon/oci/image.h"
 
 int layer_open(struct image *img, const struct descriptor *d, const struct digest *diff_id,
 	       const struct decompress_limits *lim, bool one_thread, struct stream **out,
@@ -24,17 +24,23 @@ int layer_open(struct image *img, const struct descriptor *d, const struct diges
 	s = stream_decompress(s, c, lim, e);
 	if (!one_thread)
 		s = stream_readahead(s, 0);
+	img->inflated = c != COMPRESSION_NONE;
 	*out = stream_hash(s, diff_id ? diff_id->alg : HASH_SHA256);
 	return 0;
 }
 
-int layer_end(struct stream *src, const struct digest *diff_id, int r, struct err *e)
+int layer_end(struct image *img, struct stream *src, const struct digest *diff_id, int r,
+	      struct err *e)
 {
 	_cleanup_(stream_closep) struct stream *s = src;
 	char wanted[DIGEST_TEXT_MAX], got[DIGEST_TEXT_MAX];
 
 	if (r == 0)
 		r = stream_drain(s);
+	if (img) {
+		img->stats.hashed += s->offset;
+		img->stats.inflated += img->inflated ? s->offset : 0;
+	}
 	/* What is wrong with the blob matters, not where in the archive it showed. */
 	if (r < 0 && r == stream_error(s) && (r == E_DIGEST || r == E_SIZE))
 		err_clear(e);

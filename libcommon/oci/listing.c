@@ -65,7 +65,7 @@ static int add_layer(struct listing *l, struct image *img, size_t i, struct err 
 	int r = layer_open(img, &m->layers[i], diff_id, &l->o.decompress, l->o.one_thread, &s, e);
 
 	if (r == 0)
-		r = layer_end(s, diff_id, listing_add(l, s, e), e);
+		r = layer_end(img, s, diff_id, listing_add(l, s, e), e);
 	if (r < 0) {
 		err_set(e, r, "%s", err_word(r));
 		err_prefix(e, "layer %zu of %zu (%.19s)", i + 1, m->layers_n,

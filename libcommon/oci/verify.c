@@ -103,7 +103,7 @@ static int check_layer(struct verify *v, const struct descriptor *d, const struc
 	if (r == 0)
 		r = stream_drain(archive);
 	v->st->unpacked += archive->offset;
-	r = layer_end(archive, diff_id, r, v->e);
+	r = layer_end(v->img, archive, diff_id, r, v->e);
 	if (r < 0)
 		return r;
 	struct seen *now = note(v, d);
