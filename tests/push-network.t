@@ -113,7 +113,10 @@ diag "status, MiB of memory, ms of user time: $(tail -n 1 "$T/out")"
 like "$err" '12003 already there' "T80 an index of manifests with 12,000 layers"
 # shellcheck disable=SC2046
 set -- $(tail -n 1 "$T/out")
-ok "T80 takes no more than 32 MiB" test "$2" -le 32
+case $("$OCIBOX" --version) in
+*asan* | *tsan*) skip "a sanitizer's memory is not ours" ;;
+*) ok "T80 takes no more than 32 MiB" test "$2" -le 32 ;;
+esac
 ok "and little time beside the requests" test "$3" -le 3000
 is "$(grep -c '^HEAD' "$T/asked/log")" 12003 "each is asked for once"
 bg_end "$sinkd"
