@@ -107,13 +107,14 @@ APPOBJ := $(obj-y:%=$(O)/%) $(G)/applets.o
 MAINOBJ := $(O)/libcommon/main.o
 
 # --- libraries: NAME of scripts/deps.list, and what is linked for it -----------------------------------
-libs-y := bearssl
+libs-y := jansson bearssl
 libs-$(CONFIG_ZSTD_ENCODE) += zstdenc
 libs-$(CONFIG_ZSTD) += zstd
 libs-$(CONFIG_GZIP_IGZIP) += isal
 libs-$(CONFIG_GZIP_ZLIB) += zlib
 libs-$(CONFIG_COMPRESS) += libdeflate
 libs-$(CONFIG_SECCOMP_COMPUTE) += seccomp
+ld-jansson := -ljansson
 ld-bearssl := -lbearssl
 ld-zstdenc := -lzstd-alone -lzstd-compress
 ld-zstd := $(if $(CONFIG_ZSTD_SMALL),-lzstd-small,-lzstd)

@@ -199,7 +199,7 @@ static void put_value(struct inspect *in, const struct json *doc)
 static void put_document(struct inspect *in, struct span bytes)
 {
 	_cleanup_(json_freep) struct json *doc = NULL;
-	const struct json_limits lim = { .max_bytes = DOC_MANIFEST_MAX, .borrow = true };
+	const struct json_limits lim = { .max_bytes = DOC_MANIFEST_MAX };
 
 	if (in->raw) {
 		put_raw(in, bytes);

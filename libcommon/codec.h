@@ -152,11 +152,10 @@ extern const unsigned char tar_zeros[1024]; /* the end of an archive */
 struct json; /* a value inside a document; borrowed, lives as long as the document */
 struct json_limits {
 	size_t max_bytes;   /* 0: 4 MiB */
-	size_t max_values;  /* 0: 100,000 */
+	size_t max_values;  /* 0: 100,000; counted before anything is parsed */
 	unsigned max_depth; /* 0: 64 */
-	bool borrow;        /* the text outlives the document and all that is cloned of it */
 };
-/* Parses a whole document: UTF-8 checked, duplicate keys refused, nothing but white space after it. Numbers are kept as they are written. */
+/* Parses a whole document: UTF-8 checked, duplicate keys refused, nothing but white space after it. */
 int json_parse(struct span text, const struct json_limits *lim, struct json **doc, struct err *e);
 void json_free(struct json *doc);
 void json_freep(struct json **doc);
@@ -168,18 +167,17 @@ bool json_is_string(const struct json *v);
 bool json_is_null(const struct json *v);
 bool json_str(const struct json *v, struct span *out);        /* of a string; may hold no NUL (refused by the parser) */
 const char *json_cstr(const struct json *v);                  /* the string, or NULL */
-bool json_i64(const struct json *v, int64_t *out);             /* of a number written as an integer in this range */
+bool json_i64(const struct json *v, int64_t *out);
 bool json_bool(const struct json *v, bool dflt);
 size_t json_len(const struct json *v);                        /* of an array or object; 0 otherwise */
 const struct json *json_at(const struct json *v, size_t i);   /* of an array */
 /* Iterates an object in the order of the document: for (it = 0; json_next(v, &it, &key, &val); ) */
 bool json_next(const struct json *v, void **it, struct span *key, const struct json **val);
 
-/* Values that are changed: what json_clone and json_new_... give is the caller's (json_free) until it is put into another, which takes it. What is
- * in a clone is shared with the original until json_edit() has made a container in it the clone's own. */
-struct json *json_clone(const struct json *v);
-struct json *json_copy(const struct json *v);  /* anew, all of it: borrows no text */
-struct json *json_share(const struct json *v); /* the value itself, in one more place: not to be changed */
+/* Values that are changed: what json_clone and json_new_… give is the caller's (json_free) until it is put into another, which takes it. Members and
+ * items got from such a value may be changed, too. */
+struct json *json_clone(const struct json *v);       /* with all that is in it */
+struct json *json_share(const struct json *v);       /* the value itself, in one more place: not to be changed */
 struct json *json_edit(struct json *object, const char *key); /* a member that may be changed; NULL where there is none */
 struct json *json_new(char kind);                   /* '{' or '[' */
 struct json *json_new_str(struct span s);           /* UTF-8 without NUL: else NULL, which stands for null */

@@ -77,7 +77,7 @@ bool descriptor_is_nondistributable(const struct descriptor *d);
 bool descriptor_is_image_config(const struct descriptor *d); /* else the manifest is some artifact's */
 
 enum document_kind { DOC_INDEX, DOC_MANIFEST };
-enum { DOC_MANIFEST_MAX = 4 << 20, DOC_CONFIG_MAX = 4 << 20 };
+enum { DOC_MANIFEST_MAX = 4 << 20, DOC_CONFIG_MAX = 8 << 20 };
 /* An index or a manifest, with its raw bytes: digests are of what was received. */
 struct document {
 	enum document_kind kind;

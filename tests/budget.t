@@ -52,7 +52,7 @@ for c in T80-manifest-values T80-config-size T74-nesting-million T12-sparse-mill
 	within "$c: memory"
 done
 
-# manifests and configs as large, or of as many values, as may be, in shapes that make large trees
+# manifests and configs as large, or of as many values, as may be, in shapes that make large trees: read or refused
 PYTHONPATH=$tools python3 - "$T" <<'END'
 import json, sys
 from ocilib import *
@@ -62,14 +62,14 @@ shapes = {
     "escapes": lambda n: {"k%06d" % i: "\n" * (n // N // 2 - 8) for i in range(N)},
     "list": lambda n: ["v" * (n // N - 4)] * N,
     "long": lambda n: "v" * n,
-    "long-keys": lambda n: {"%06d" % i + "k" * (n // N - 11): 0 for i in range(N)},
+    "long-keys": lambda n: {"%06d" % i + "k" * (n // N - 10): 0 for i in range(N)},
     "lists": lambda n: [[]] * N,
     "objects": lambda n: [{}] * N,
     "members": lambda n: [{"a": 0}] * (N // 2),
     "nested": lambda n: [[[[[[[[]]]]]]]] * (N // 8),
 }
 for name, shape in shapes.items():
-    for where, size in ("manifest", (4 << 20) - 2000), ("config", (4 << 20) - 2000):
+    for where, size in ("manifest", (4 << 20) - 2000), ("config", (8 << 20) - 2000):
         l = Layout("%s/json/%s-%s" % (sys.argv[1], where, name))
         text = lambda o: json.dumps(o, separators=(",", ":")).encode()
         layer = l.layer(ent("f", data=b"x") + END)
@@ -80,17 +80,17 @@ for name, shape in shapes.items():
 END
 for c in "$T"/json/*; do
 	rss unpack -q "$c" "$T/r"
-	rc_is 0 "a ${c##*/} is read"
+	like "$rc" '^(0|65)$' "a ${c##*/} is read or refused ($rc)"
 	within "${c##*/}: memory"
 	rm -rf "$T/r"
 done
 # a config that is changed is there twice: as it was, and as it will be
-limit=20480
+limit=32768
 for c in "$T"/json/config-*; do
 	for cmd in 'mkmanifest --label a=b -q -b' 'inspect --config'; do
 		[ -e "$T/bin/${cmd%% *}" ] || continue
 		rss sh -c 'exec "$@" >/dev/null' - $cmd "$c"
-		rc_is 0 "T80 ${cmd%% *}: a ${c##*/} is read"
+		like "$rc" '^(0|65)$' "T80 ${cmd%% *}: a ${c##*/} is read or refused ($rc)"
 		within "its memory"
 	done
 done

@@ -1,75 +1,156 @@
-/* JSON values: looked up, made and changed. */
-#include "libcommon/codec/json.h"
+/* JSON documents, read by jansson within limits that are checked before it sees them. */
+#include "libcommon/codec.h"
+#include "libcommon/codec/json_out.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Members beyond these are found by a table. */
-enum { FEW = 16 };
+#include <jansson.h>
+/* Macros of the library; ours are functions on our own type. */
+#undef json_is_object
+#undef json_is_array
+#undef json_is_string
+#undef json_is_null
 
-/* ---- values ---- */
-
-struct json *json_literal(enum json_type type)
+static const json_t *value(const struct json *v)
 {
-	static struct json literals[] = {
-		[JSON_NULL] = { .refs = UINT32_MAX, .type = JSON_NULL },
-		[JSON_FALSE] = { .refs = UINT32_MAX, .type = JSON_FALSE },
-		[JSON_TRUE] = { .refs = UINT32_MAX, .type = JSON_TRUE },
-	};
-
-	return &literals[type];
+	return (const json_t *)v;
 }
 
-struct json *json_of_text(enum json_type type, struct span s, bool borrow)
+static const struct json *wrap(const json_t *v)
 {
-	if (s.n > JSON_SIZE_MAX)
-		s.n = JSON_SIZE_MAX;
-	struct json *v = xcalloc(1, sizeof(*v) + (borrow ? 0 : s.n + 1));
-
-	v->refs = 1;
-	v->type = type;
-	v->n = (uint32_t)s.n;
-	v->text = borrow ? (const char *)s.p : (char *)(v + 1);
-	if (!borrow && s.n)
-		memcpy(v + 1, s.p, s.n);
-	return v;
+	return (const struct json *)v;
 }
 
-struct json *json_container(char kind)
-{
-	struct json *v = xcalloc(1, sizeof(*v));
+/* ---- limits ---- */
 
-	v->refs = 1;
-	v->type = kind == '{' ? JSON_OBJECT : JSON_ARRAY;
-	return v;
-}
+/* What the library's values take, measured, besides the bytes of strings. */
+enum { COST_STRING = 52, COST_KEY = 84, COST_CONTAINER = 124, COST_OTHER = 24 };
+/* The text and what becomes of it: a process of ours takes some 3 MiB besides, and 16 MiB in all. */
+enum { MEMORY_MAX = 12800 * 1024 };
 
-static void free_member(struct json_member *m)
-{
-	if (m->own_key)
-		free((char *)m->key);
-	json_free(m->val);
-}
+struct counter {
+	struct span text;
+	size_t i, values;
+	unsigned depth, deepest;
+	size_t memory, longest; /* bytes; the longest string is held once more while it is read */
+};
 
-void json_free(struct json *v)
+/* Past a string, whose first quote has been read. */
+static void pass_string(struct counter *c)
 {
-	if (!v || v->refs == UINT32_MAX || --v->refs)
-		return;
-	if (v->type == JSON_ARRAY) {
-		for (size_t i = 0; i < v->n; i++)
-			json_free(v->items[i]);
-		free(v->items);
-	} else if (v->type == JSON_OBJECT && v->members) {
-		for (size_t i = 0; i < v->n; i++)
-			free_member(&v->members->v[i]);
-		free(v->members->table);
-		free(v->members);
-	} else if (v->own_text) {
-		free((char *)v->text);
+	size_t begin = c->i;
+	while (c->i < c->text.n) {
+		unsigned char b = c->text.p[c->i++];
+		if (b == '"')
+			break;
+		if (b == '\\')
+			c->i++;
 	}
-	free(v);
+	c->memory += COST_STRING + c->i - begin;
+	c->longest = MAX(c->longest, c->i - begin);
+}
+
+/*
+ * Counts what a parser would make of the text, well-formed or not, and stops as soon as it is too much: a value costs the library hundreds of
+ * times the bytes that it takes to write, so a small document can be a large tree.
+ */
+static void count(struct counter *c, size_t max_values, unsigned max_depth)
+{
+	bool in_word = false;
+
+	while (c->i < c->text.n && c->values <= max_values && c->deepest <= max_depth) {
+		unsigned char b = c->text.p[c->i++];
+		bool word = false;
+		switch (b) {
+		case '"':
+			c->values++;
+			pass_string(c);
+			break;
+		case '{':
+		case '[':
+			c->values++;
+			c->memory += COST_CONTAINER;
+			c->depth++;
+			c->deepest = MAX(c->deepest, c->depth);
+			break;
+		case '}':
+		case ']':
+			c->depth -= c->depth > 0;
+			break;
+		case ':':
+			/* What stood before it was a key. */
+			c->values -= c->values > 0;
+			c->memory += COST_KEY - COST_STRING;
+			break;
+		case ',':
+		case ' ':
+		case '\t':
+		case '\r':
+		case '\n':
+			break;
+		default:
+			c->values += !in_word;
+			c->memory += in_word ? 0 : COST_OTHER;
+			word = true;
+		}
+		in_word = word;
+	}
+}
+
+/*
+ * The library would read a key for its tables from a device, which is not there in a jail or early in boot, and else take the clock. Threads that do
+ * this at the same time do no harm: the first one counts.
+ */
+static void seed_tables(void)
+{
+	static _Atomic bool done;
+	size_t seed;
+
+	if (atomic_load_explicit(&done, memory_order_acquire))
+		return;
+	if (!random_bytes(&seed, sizeof(seed)))
+		json_object_seed(seed | 1);
+	atomic_store_explicit(&done, true, memory_order_release);
+}
+
+int json_parse(struct span text, const struct json_limits *lim, struct json **doc, struct err *e)
+{
+	static const struct json_limits none;
+	json_error_t error;
+
+	*doc = NULL;
+	if (!lim)
+		lim = &none;
+	size_t max_bytes = lim->max_bytes ? lim->max_bytes : MIB(4);
+	size_t max_values = lim->max_values ? lim->max_values : 100000;
+	unsigned max_depth = lim->max_depth ? lim->max_depth : 64;
+	if (text.n > max_bytes)
+		return err_set(e, E_TOOBIG, "JSON of more than %zu bytes", max_bytes);
+	struct counter c = { .text = text };
+	count(&c, max_values, max_depth);
+	if (c.values > max_values)
+		return err_set(e, E_TOOBIG, "JSON of more than %zu values", max_values);
+	if (c.deepest > max_depth)
+		return err_set(e, E_TOOBIG, "JSON nested more than %u deep", max_depth);
+	if (text.n + c.memory + c.longest > MEMORY_MAX)
+		return err_set(e, E_TOOBIG, "JSON that would take more than %d KiB of memory",
+			       MEMORY_MAX / 1024);
+	seed_tables();
+	*doc = (struct json *)json_loadb((const char *)(text.n ? text.p : (void *)""), text.n,
+					 JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	if (*doc)
+		return 0;
+	if (json_error_code(&error) == json_error_out_of_memory)
+		return -ENOMEM;
+	return err_set(e, E_FORMAT, "JSON: line %d, column %d: %s", error.line, error.column,
+		       quoted_str(error.text));
+}
+
+void json_free(struct json *doc)
+{
+	json_decref((json_t *)doc);
 }
 
 void json_freep(struct json **doc)
@@ -77,360 +158,291 @@ void json_freep(struct json **doc)
 	json_free(*doc);
 }
 
-struct json *json_share(const struct json *shared)
-{
-	struct json *v = (struct json *)shared;
-
-	if (v->refs != UINT32_MAX)
-		v->refs++;
-	return v;
-}
-
-/* ---- members ---- */
-
-/* Strangers choose the keys: under a secret of ours they cannot make them meet. */
-struct json_table {
-	unsigned char secret[16];
-	size_t mask;
-	uint32_t at[]; /* where a member is + 1, or 0 */
-};
-
-static struct span key_of(const struct json_member *m)
-{
-	return span_of(m->key, m->n);
-}
-
-/* The slot that has key, or the free one for it. */
-static uint32_t *slot(const struct json_members *m, struct span key)
-{
-	struct json_table *t = m->table;
-	size_t i = siphash(t->secret, key.p, key.n) & t->mask;
-
-	while (t->at[i] && !span_eq(key_of(&m->v[t->at[i] - 1]), key))
-		i = (i + 1) & t->mask;
-	return &t->at[i];
-}
-
-static void make_table(struct json_members *m, size_t n)
-{
-	size_t slots = 4 * FEW;
-
-	while (slots < 2 * n)
-		slots *= 2;
-	m->table = xcalloc(1, sizeof(*m->table) + slots * sizeof(m->table->at[0]));
-	m->table->mask = slots - 1;
-	random_bytes(m->table->secret, sizeof(m->table->secret));
-	for (size_t i = 0; i < n; i++)
-		*slot(m, key_of(&m->v[i])) = (uint32_t)i + 1;
-}
-
-static void drop_table(struct json_members *m)
-{
-	free(m->table);
-	m->table = NULL;
-}
-
-static struct json_member *find(const struct json *v, struct span key)
-{
-	struct json_members *m;
-
-	if (!json_is_object(v) || !v->n)
-		return NULL;
-	m = v->members;
-	if (v->n <= FEW) {
-		for (size_t i = 0; i < v->n; i++)
-			if (span_eq(key_of(&m->v[i]), key))
-				return &m->v[i];
-		return NULL;
-	}
-	if (!m->table)
-		make_table(m, v->n);
-	uint32_t at = *slot(m, key);
-	return at ? &m->v[at - 1] : NULL;
-}
-
-bool json_has(const struct json *object, struct span key)
-{
-	return find(object, key);
-}
-
-static void resize(struct json *v, size_t cap)
-{
-	bool had = v->items;
-
-	if (v->type == JSON_OBJECT) {
-		v->members =
-			xrealloc(v->members, sizeof(*v->members) + cap * sizeof(v->members->v[0]));
-		if (!had)
-			*v->members = (struct json_members){ 0 };
-	} else {
-		v->items = xrealloc(v->items, cap * sizeof(v->items[0]));
-	}
-	v->cap = (uint32_t)cap;
-}
-
-static void grow(struct json *v)
-{
-	if (v->n == v->cap)
-		resize(v, v->cap ? v->cap + v->cap / 2 + 1 : 3);
-}
-
-void json_shrink(struct json *v)
-{
-	/* most are not looked into */
-	if (v->type == JSON_OBJECT && v->members)
-		drop_table(v->members);
-	if (v->n < v->cap)
-		resize(v, v->n);
-}
-
-void json_add_item(struct json *array, struct json *val)
-{
-	grow(array);
-	array->items[array->n++] = val;
-}
-
-void json_add_member(struct json *object, struct span key, bool borrow, struct json *val)
-{
-	grow(object);
-	struct json_members *m = object->members;
-	m->v[object->n] = (struct json_member){
-		.key = borrow ? (const char *)key.p : span_dup(key),
-		.n = (uint32_t)key.n,
-		.own_key = !borrow,
-		.val = val,
-	};
-	if (m->table && 2 * ((size_t)object->n + 1) <= m->table->mask)
-		*slot(m, key) = object->n + 1u;
-	else
-		drop_table(m);
-	object->n++;
-}
-
 /* ---- look-ups ---- */
 
 const struct json *json_get(const struct json *v, const char *key)
 {
-	const struct json_member *m = find(v, span_str(key));
-
-	return m ? m->val : NULL;
+	return wrap(json_object_get(value(v), key));
 }
 
 bool json_is_object(const struct json *v)
 {
-	return v && v->type == JSON_OBJECT;
+	return v && json_typeof(value(v)) == JSON_OBJECT;
 }
 
 bool json_is_array(const struct json *v)
 {
-	return v && v->type == JSON_ARRAY;
+	return v && json_typeof(value(v)) == JSON_ARRAY;
 }
 
 bool json_is_string(const struct json *v)
 {
-	return v && v->type == JSON_STRING;
+	return v && json_typeof(value(v)) == JSON_STRING;
 }
 
 bool json_is_null(const struct json *v)
 {
-	return v && v->type == JSON_NULL;
+	return v && json_typeof(value(v)) == JSON_NULL;
 }
 
 bool json_str(const struct json *v, struct span *out)
 {
 	if (!json_is_string(v))
 		return false;
-	*out = span_of(v->text, v->n);
+	*out = span_of(json_string_value(value(v)), json_string_length(value(v)));
 	return true;
 }
 
 const char *json_cstr(const struct json *v)
 {
-	struct json *own = (struct json *)v;
-
-	if (!json_is_string(v))
-		return NULL;
-	/* what is borrowed ends with a quote */
-	if (!v->own_text && v->text != (const char *)(v + 1)) {
-		own->text = xstrndup(v->text, v->n);
-		own->own_text = true;
-	}
-	return v->text;
+	return json_is_string(v) ? json_string_value(value(v)) : NULL;
 }
 
 bool json_i64(const struct json *v, int64_t *out)
 {
-	uint64_t n;
-
-	if (!v || v->type != JSON_NUMBER)
+	if (!v || json_typeof(value(v)) != JSON_INTEGER)
 		return false;
-	struct span s = span_of(v->text, v->n);
-	bool minus = span_starts(s, "-");
-	if (num_u64(span_tail(s, minus), (uint64_t)INT64_MAX + minus, &n) < 0)
-		return false;
-	*out = minus ? (int64_t)(0 - n) : (int64_t)n;
+	*out = json_integer_value(value(v));
 	return true;
 }
 
 bool json_bool(const struct json *v, bool dflt)
 {
-	if (v && v->type == JSON_TRUE)
+	if (v && json_typeof(value(v)) == JSON_TRUE)
 		return true;
-	return v && v->type == JSON_FALSE ? false : dflt;
+	return v && json_typeof(value(v)) == JSON_FALSE ? false : dflt;
 }
 
 size_t json_len(const struct json *v)
 {
-	return json_is_array(v) || json_is_object(v) ? v->n : 0;
+	return json_is_array(v)	   ? json_array_size(value(v))
+	       : json_is_object(v) ? json_object_size(value(v))
+				   : 0;
 }
 
 const struct json *json_at(const struct json *v, size_t i)
 {
-	return json_is_array(v) && i < v->n ? v->items[i] : NULL;
+	return json_is_array(v) ? wrap(json_array_get(value(v), i)) : NULL;
 }
 
 bool json_next(const struct json *v, void **it, struct span *key, const struct json **val)
 {
-	size_t i = (uintptr_t)*it;
+	json_t *object = (json_t *)value(v);
 
-	if (!json_is_object(v) || i >= v->n)
+	if (!json_is_object(v))
 		return false;
-	*key = key_of(&v->members->v[i]);
-	*val = v->members->v[i].val;
-	*it = (void *)(uintptr_t)(i + 1);
+	*it = *it ? json_object_iter_next(object, *it) : json_object_iter(object);
+	if (!*it)
+		return false;
+	*key = span_of(json_object_iter_key(*it), json_object_iter_key_len(*it));
+	*val = wrap(json_object_iter_value(*it));
 	return true;
 }
 
 /* ---- values that are changed ---- */
 
-struct json *json_clone(const struct json *v)
+static json_t *changed(struct json *v)
 {
-	struct json *copy;
-
-	if (!json_is_array(v) && !json_is_object(v))
-		return v ? json_share(v) : NULL;
-	copy = json_container(json_is_object(v) ? '{' : '[');
-	if (v->n)
-		resize(copy, v->n);
-	for (size_t i = 0; i < v->n; i++) {
-		if (json_is_array(v)) {
-			json_add_item(copy, json_share(v->items[i]));
-			continue;
-		}
-		struct json_member *m = &v->members->v[i];
-		json_add_member(copy, key_of(m), !m->own_key, json_share(m->val));
-	}
-	return copy;
+	return (json_t *)v;
 }
 
-struct json *json_copy(const struct json *v)
+/* The library's only reason to fail here is want of memory. */
+static struct json *made(json_t *v)
 {
-	struct json *copy;
+	if (!v)
+		xmalloc(SIZE_MAX);
+	return (struct json *)v;
+}
 
-	if (!v || v->type < JSON_NUMBER)
-		return v ? json_share(v) : NULL;
-	if (v->type < JSON_ARRAY)
-		return json_of_text(v->type, span_of(v->text, v->n), false);
-	copy = json_container(json_is_object(v) ? '{' : '[');
-	for (size_t i = 0; i < v->n; i++)
-		if (json_is_array(v))
-			json_add_item(copy, json_copy(v->items[i]));
-		else
-			json_add_member(copy, key_of(&v->members->v[i]), false,
-					json_copy(v->members->v[i].val));
-	return copy;
+struct json *json_clone(const struct json *v)
+{
+	return made(json_deep_copy(value(v)));
+}
+
+struct json *json_share(const struct json *v)
+{
+	return (struct json *)json_incref((json_t *)value(v));
 }
 
 struct json *json_edit(struct json *object, const char *key)
 {
-	struct json_member *m = find(object, span_str(key));
-
-	if (!m)
-		return NULL;
-	if (m->val->refs > 1 && json_len(m->val) + json_is_array(m->val) + json_is_object(m->val)) {
-		struct json *shared = m->val;
-
-		m->val = json_clone(shared);
-		json_free(shared);
-	}
-	return m->val;
+	return (struct json *)json_object_get(changed(object), key);
 }
 
 struct json *json_new(char kind)
 {
-	return json_container(kind);
+	seed_tables();
+	return made(kind == '{' ? json_object() : json_array());
 }
 
 struct json *json_new_str(struct span s)
 {
 	if (!utf8_valid(s) || span_find(s, '\0') < s.n)
 		return NULL;
-	return json_of_text(JSON_STRING, s, false);
+	return made(json_stringn((const char *)(s.n ? s.p : (void *)""), s.n));
 }
 
 struct json *json_new_i64(int64_t n)
 {
-	char text[24];
-
-	snprintf(text, sizeof(text), "%" PRId64, n);
-	return json_of_text(JSON_NUMBER, span_str(text), false);
+	return made(json_integer(n));
 }
 
 struct json *json_new_bool(bool b)
 {
-	return json_literal(b ? JSON_TRUE : JSON_FALSE);
+	return made(json_boolean(b));
 }
 
 struct json *json_new_null(void)
 {
-	return json_literal(JSON_NULL);
+	return made(json_null());
 }
 
-static struct json *or_null(struct json *val)
+static json_t *or_null(struct json *val)
 {
-	return val ? val : json_new_null();
+	return val ? changed(val) : json_null();
 }
 
 void json_set(struct json *object, const char *key, struct json *val)
 {
-	struct json_member *m = find(object, span_str(key));
-
-	if (m) {
-		json_free(m->val);
-		m->val = or_null(val);
-	} else {
-		json_add_member(object, span_str(key), false, or_null(val));
-	}
+	if (json_object_set_new(changed(object), key, or_null(val)) < 0)
+		made(NULL);
 }
 
 void json_unset(struct json *object, const char *key)
 {
-	struct json_member *m = find(object, span_str(key)), gone;
-
-	if (!m)
-		return;
-	gone = *m;
-	memmove(m, m + 1, (size_t)(&object->members->v[object->n] - (m + 1)) * sizeof(*m));
-	object->n--;
-	drop_table(object->members);
-	free_member(&gone);
+	json_object_del(changed(object), key);
 }
 
 void json_append(struct json *array, struct json *val)
 {
-	json_add_item(array, or_null(val));
+	if (json_array_append_new(changed(array), or_null(val)) < 0)
+		made(NULL);
 }
 
 void json_set_at(struct json *array, size_t i, struct json *val)
 {
-	json_free(array->items[i]);
-	array->items[i] = or_null(val);
+	if (json_array_set_new(changed(array), i, or_null(val)) < 0)
+		made(NULL);
 }
 
 void json_unset_at(struct json *array, size_t i)
 {
-	json_free(array->items[i]);
-	memmove(&array->items[i], &array->items[i + 1],
-		(array->n - i - 1) * sizeof(array->items[0]));
-	array->n--;
+	json_array_remove(changed(array), i);
+}
+
+/* ---- a parsed value, written again ---- */
+
+/* Such that it is read again as what it is: a number with a fraction, to the last bit. */
+static void put_real(struct json_out *o, double d)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.17g", d);
+	json_out_separate(o);
+	buf_adds(&o->b, text);
+	if (!strpbrk(text, ".e"))
+		buf_adds(&o->b, ".0");
+}
+
+static void put_object(struct json_out *o, const struct json *v)
+{
+	void *it = NULL;
+	struct span key;
+	const struct json *member;
+
+	json_begin(o, '{');
+	while (json_next(v, &it, &key, &member)) {
+		json_key_span(o, key);
+		json_put(o, member);
+	}
+	json_end(o, '}');
+}
+
+void json_put(struct json_out *o, const struct json *v)
+{
+	struct span s = { 0 };
+
+	switch (v ? json_typeof(value(v)) : JSON_NULL) {
+	case JSON_OBJECT:
+		put_object(o, v);
+		break;
+	case JSON_ARRAY:
+		json_begin(o, '[');
+		for (size_t i = 0; i < json_len(v); i++)
+			json_put(o, json_at(v, i));
+		json_end(o, ']');
+		break;
+	case JSON_STRING:
+		json_str(v, &s);
+		json_put_str(o, s);
+		break;
+	case JSON_INTEGER:
+		json_put_i64(o, json_integer_value(value(v)));
+		break;
+	case JSON_REAL:
+		put_real(o, json_real_value(value(v)));
+		break;
+	case JSON_TRUE:
+	case JSON_FALSE:
+		json_put_bool(o, json_bool(v, false));
+		break;
+	case JSON_NULL:
+		json_put_null(o);
+		break;
+	}
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	return span_cmp(*(const struct span *)a, *(const struct span *)b);
+}
+
+void json_put_sorted(struct json_out *o, const struct json *v)
+{
+	_cleanup_(freep) struct span *keys = xcalloc(json_len(v) + 1, sizeof(*keys));
+	const struct json *member;
+	size_t n = 0;
+
+	for (void *it = NULL; json_next(v, &it, &keys[n], &member);)
+		n++;
+	qsort(keys, n, sizeof(*keys), by_bytes);
+	json_begin(o, '{');
+	for (size_t i = 0; i < n; i++) {
+		json_key_span(o, keys[i]);
+		json_put(o, wrap(json_object_getn(value(v), (const char *)keys[i].p, keys[i].n)));
+	}
+	json_end(o, '}');
+}
+
+static bool is_among(struct span key, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (span_is(key, names[i]))
+			return true;
+	return false;
+}
+
+void json_put_ordered(struct json_out *o, const struct json *v, const char *const *names, size_t n,
+		      bool (*put)(struct json_out *o, struct span key, const struct json *v))
+{
+	const struct json *member;
+	struct span key;
+
+	json_begin(o, '{');
+	for (size_t i = 0; i < n; i++) {
+		member = json_get(v, names[i]);
+		if (!member)
+			continue;
+		json_key(o, names[i]);
+		if (!put || !put(o, span_str(names[i]), member))
+			json_put(o, member);
+	}
+	for (void *it = NULL; json_next(v, &it, &key, &member);) {
+		if (is_among(key, names, n))
+			continue;
+		json_key_span(o, key);
+		if (!put || !put(o, key, member))
+			json_put(o, member);
+	}
+	json_end(o, '}');
 }

@@ -1,9 +1,7 @@
 /* JSON, written: no white space, members in the order in which they come, the same bytes every time. */
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "libcommon/codec/json.h"
+#include "libcommon/codec/json_out.h"
 
 void json_out_release(struct json_out *o)
 {
@@ -105,97 +103,4 @@ void json_put_null(struct json_out *o)
 {
 	json_out_separate(o);
 	buf_adds(&o->b, "null");
-}
-
-/* ---- a value, written again ---- */
-
-typedef bool put_fn(struct json_out *o, struct span key, const struct json *v);
-
-static void put_member(struct json_out *o, const struct json_member *m, put_fn *put)
-{
-	struct span key = span_of(m->key, m->n);
-
-	json_key_span(o, key);
-	if (!put || !put(o, key, m->val))
-		json_put(o, m->val);
-}
-
-void json_put(struct json_out *o, const struct json *v)
-{
-	switch (v ? v->type : JSON_NULL) {
-	case JSON_OBJECT:
-		json_begin(o, '{');
-		for (size_t i = 0; i < v->n; i++)
-			put_member(o, &v->members->v[i], NULL);
-		json_end(o, '}');
-		break;
-	case JSON_ARRAY:
-		json_begin(o, '[');
-		for (size_t i = 0; i < v->n; i++)
-			json_put(o, v->items[i]);
-		json_end(o, ']');
-		break;
-	case JSON_STRING:
-		json_put_str(o, span_of(v->text, v->n));
-		break;
-	case JSON_NUMBER:
-		json_out_separate(o);
-		buf_add(&o->b, v->text, v->n);
-		break;
-	case JSON_TRUE:
-	case JSON_FALSE:
-		json_put_bool(o, v->type == JSON_TRUE);
-		break;
-	default:
-		json_put_null(o);
-	}
-}
-
-static int by_key(const void *a, const void *b)
-{
-	const struct json_member *x = *(const struct json_member *const *)a;
-	const struct json_member *y = *(const struct json_member *const *)b;
-
-	return span_cmp(span_of(x->key, x->n), span_of(y->key, y->n));
-}
-
-void json_put_sorted(struct json_out *o, const struct json *v)
-{
-	size_t n = json_is_object(v) ? v->n : 0;
-	_cleanup_(freep) const struct json_member **all = xcalloc(n + 1, sizeof(*all));
-
-	for (size_t i = 0; i < n; i++)
-		all[i] = &v->members->v[i];
-	qsort(all, n, sizeof(*all), by_key);
-	json_begin(o, '{');
-	for (size_t i = 0; i < n; i++)
-		put_member(o, all[i], NULL);
-	json_end(o, '}');
-}
-
-static bool is_among(struct span key, const char *const *names, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (span_is(key, names[i]))
-			return true;
-	return false;
-}
-
-void json_put_ordered(struct json_out *o, const struct json *v, const char *const *names, size_t n,
-		      put_fn *put)
-{
-	const struct json_member *m = json_len(v) && json_is_object(v) ? v->members->v : NULL;
-
-	json_begin(o, '{');
-	for (size_t i = 0; i < n; i++) {
-		struct json_member named = { names[i], (uint32_t)strlen(names[i]), false,
-					     (struct json *)json_get(v, names[i]) };
-
-		if (named.val)
-			put_member(o, &named, put);
-	}
-	for (size_t i = 0; m && i < v->n; i++)
-		if (!is_among(span_of(m[i].key, m[i].n), names, n))
-			put_member(o, &m[i], put);
-	json_end(o, '}');
 }

@@ -374,7 +374,7 @@ static int parse_manifest(struct image *img, struct json **out, struct err *e)
 
 	if (!image_config(img))
 		return err_set(e, E_UNSUPPORTED, "it is an artifact, not a container image");
-	return json_parse(buf_span(&m->raw), &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX, .borrow = true },
+	return json_parse(buf_span(&m->raw), &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX },
 			  out, e);
 }
 

@@ -60,7 +60,7 @@ static int check_case(const struct config *c, struct err *e)
 
 static int parse(struct config *c, struct err *e)
 {
-	const struct json_limits lim = { .max_bytes = DOC_CONFIG_MAX, .borrow = true };
+	const struct json_limits lim = { .max_bytes = DOC_CONFIG_MAX };
 	int r;
 
 	if (c->raw.n > DOC_CONFIG_MAX)

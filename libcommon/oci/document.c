@@ -224,7 +224,7 @@ int document_parse(struct buf *raw, const char *media_type, struct document *out
 			    DOC_MANIFEST_MAX);
 	if (r == 0)
 		r = json_parse(buf_span(&d.raw),
-			       &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX, .borrow = true }, &doc, e);
+			       &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX }, &doc, e);
 	if (r == 0)
 		r = parse(&d, media_type, doc, e);
 	if (r < 0) {

@@ -105,7 +105,7 @@ static struct json *platform_of(const struct config *c)
 		const struct json *v = json_get(c->json, members[i]);
 
 		if (v && !json_is_null(v))
-			json_set(p, members[i], json_copy(v));
+			json_set(p, members[i], json_clone(v));
 	}
 	return p;
 }
@@ -259,8 +259,7 @@ static int add_index(struct join *j, struct image *img, const struct document *i
 	_cleanup_(json_freep) struct json *doc = NULL;
 	const struct json *list;
 	int r = json_parse(buf_span(&index->raw),
-			   &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX, .borrow = true },
-			   &doc, e);
+			   &(struct json_limits){ .max_bytes = DOC_MANIFEST_MAX }, &doc, e);
 
 	add_annotations(j, json_get(doc, "annotations"));
 	list = json_get(doc, "manifests");

@@ -90,7 +90,7 @@ int image_summary(const struct image *img, struct json_out *o, struct err *e)
 	const struct document *m = image_manifest(img);
 	const struct config *c = image_config(img);
 	const struct json *config = c ? c->json : NULL, *inner = json_get(config, "config");
-	const struct json_limits lim = { .max_bytes = DOC_MANIFEST_MAX, .borrow = true };
+	const struct json_limits lim = { .max_bytes = DOC_MANIFEST_MAX };
 	int r = json_parse(buf_span(&m->raw), &lim, &doc, e);
 
 	if (r < 0)

@@ -151,7 +151,7 @@ static void test_budgets(void)
 	ok(index_of(&b, "0", 100001) < 0, "T80 100,001 values");
 	while (b.n <= DOC_CONFIG_MAX)
 		buf_adds(&b, "          ");
-	ok(config_parse(&b, &c, NULL) == E_TOOBIG, "T80 a config over 4 MiB");
+	ok(config_parse(&b, &c, NULL) == E_TOOBIG, "T80 a config over 8 MiB");
 
 	buf_adds(&b, "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[");
 	for (size_t i = 0; i < 4097; i++) {
