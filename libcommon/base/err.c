@@ -4,6 +4,17 @@
 
 #include "libcommon/base.h"
 
+/* Of a text that did not fit, no part of a character stays at the end. */
+static void cut(char *text, size_t n)
+{
+	size_t i = n;
+
+	while (i && n - i < 3 && (text[i - 1] & 0xc0) == 0x80)
+		i--;
+	if (i && (text[i - 1] & 0xc0) == 0xc0 && !utf8_valid(span_of(text + i - 1, n - i + 1)))
+		text[i - 1] = '\0';
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	if (!e || e->code)
@@ -11,7 +22,8 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	e->code = code;
 	va_list ap;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	if (vsnprintf(e->text, sizeof(e->text), fmt, ap) >= (int)sizeof(e->text))
+		cut(e->text, sizeof(e->text) - 1);
 	va_end(ap);
 	return code;
 }
@@ -29,6 +41,7 @@ int err_prefix(struct err *e, const char *fmt, ...)
 	size_t n = MIN(b.n, sizeof(e->text) - 1);
 	memcpy(e->text, b.p, n);
 	e->text[n] = '\0';
+	cut(e->text, n);
 	return e->code;
 }
 
