@@ -10,26 +10,36 @@
 #include "libcommon/registry/internal.h"
 #include "tests/unit/tap.h"
 
-/* Says first, then n times drop, one every 20 ms, to whoever connects. */
-static pid_t drip(const char *first, size_t first_n, char drop, unsigned n, const char *last,
-		  uint16_t *port)
+/* A child, where this returns 0, that listens on *fd for a minute at the most. */
+static pid_t fork_server(uint16_t *port, int *fd)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sa);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, 5) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(*fd, (struct sockaddr *)&sa, len) < 0 || listen(*fd, 5) < 0 ||
+	    getsockname(*fd, (struct sockaddr *)&sa, &len) < 0)
 		exit(1);
 	*port = ntohs(sa.sin_port);
 	fflush(stdout);
 	pid_t child = fork();
-	if (child) {
-		close(fd);
+	if (child)
+		close(*fd);
+	else
+		alarm(60);
+	return child;
+}
+
+/* Says first, then n times drop, one every 20 ms, to whoever connects. */
+static pid_t drip(const char *first, size_t first_n, char drop, unsigned n, const char *last,
+		  uint16_t *port)
+{
+	int fd;
+	pid_t child = fork_server(port, &fd);
+
+	if (child)
 		return child;
-	}
-	alarm(60);
 	for (;;) {
 		int c = accept(fd, NULL, NULL);
 
@@ -71,22 +81,11 @@ static void end(pid_t child)
 /* Has each talk to every connection in turn, the nth. */
 static pid_t serve(void (*each)(int c, unsigned nth), uint16_t *port)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(sa);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd;
+	pid_t child = fork_server(port, &fd);
 
-	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, 5) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-		exit(1);
-	*port = ntohs(sa.sin_port);
-	fflush(stdout);
-	pid_t child = fork();
-	if (child) {
-		close(fd);
+	if (child)
 		return child;
-	}
-	alarm(60);
 	for (unsigned n = 0;; n++) {
 		int c = accept(fd, NULL, NULL);
 
