@@ -95,6 +95,8 @@ struct document {
 /* Takes the bytes of *raw. media_type is what the carrier said (Content-Type, descriptor) or NULL: it must agree with the document's own and
  * with its structure; a document with both "manifests" and "layers"/"config" is refused (T71). schemaVersion 1 is E_UNSUPPORTED. */
 int document_parse(struct buf *raw, const char *media_type, struct document *out, struct err *e);
+/* The members that an index or a manifest begins with, written: schemaVersion and mediaType. */
+void document_begin(struct json_out *o, const char *media_type);
 void document_release(struct document *d);
 /* Which of an index's manifests serves want: its position, or E_NOT_FOUND with a text that lists what there is. */
 int document_choose(const struct document *index, const struct platform *want, size_t *pos, struct err *e);

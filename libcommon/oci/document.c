@@ -302,3 +302,12 @@ int document_choose(const struct document *index, const struct platform *want, s
 	}
 	return best ? 0 : nothing_serves(index, want, e);
 }
+
+void document_begin(struct json_out *o, const char *media_type)
+{
+	json_begin(o, '{');
+	json_key(o, "schemaVersion");
+	json_put_i64(o, 2);
+	json_key(o, "mediaType");
+	json_put_str(o, span_str(media_type));
+}

@@ -120,11 +120,7 @@ static int put_index(struct image_writer *w, const struct document *top, const c
 		.size = top->raw.n,
 	};
 
-	json_begin(&o, '{');
-	json_key(&o, "schemaVersion");
-	json_put_i64(&o, 2);
-	json_key(&o, "mediaType");
-	json_put_str(&o, SPAN(MEDIA_OCI_INDEX));
+	document_begin(&o, MEDIA_OCI_INDEX);
 	json_key(&o, "manifests");
 	json_begin(&o, '[');
 	descriptor_write(&o, &d, tagged, full);

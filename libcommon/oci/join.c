@@ -284,11 +284,7 @@ int join_add(struct join *j, struct image *img, const char *name, struct err *e)
 
 static void write_index(const struct join *j, struct json_out *o)
 {
-	json_begin(o, '{');
-	json_key(o, "schemaVersion");
-	json_put_i64(o, 2);
-	json_key(o, "mediaType");
-	json_put_str(o, SPAN(MEDIA_OCI_INDEX));
+	document_begin(o, MEDIA_OCI_INDEX);
 	json_key(o, "manifests");
 	json_begin(o, '[');
 	for (size_t i = 0; i < j->n; i++)

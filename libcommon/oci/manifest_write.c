@@ -99,11 +99,7 @@ int manifest_write(const struct manifest_parts *p, struct buf *out, struct err *
 {
 	_cleanup_(json_out_release) struct json_out o = { 0 };
 
-	json_begin(&o, '{');
-	json_key(&o, "schemaVersion");
-	json_put_i64(&o, 2);
-	json_key(&o, "mediaType");
-	json_put_str(&o, p->docker ? SPAN(MEDIA_DOCKER_MANIFEST) : SPAN(MEDIA_OCI_MANIFEST));
+	document_begin(&o, p->docker ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST);
 	if (!p->docker)
 		put_kept(&o, p->base, "artifactType");
 	json_key(&o, "config");

@@ -95,11 +95,7 @@ int artifact_document(const struct artifact *a, struct document *out, struct err
 	_cleanup_(json_out_release) struct json_out o = { 0 };
 	int r = 0;
 
-	json_begin(&o, '{');
-	json_key(&o, "schemaVersion");
-	json_put_i64(&o, 2);
-	json_key(&o, "mediaType");
-	json_put_str(&o, SPAN(MEDIA_OCI_MANIFEST));
+	document_begin(&o, MEDIA_OCI_MANIFEST);
 	json_key(&o, "artifactType");
 	json_put_str(&o, span_str(a->type));
 	json_key(&o, "config");
@@ -116,8 +112,7 @@ int artifact_document(const struct artifact *a, struct document *out, struct err
 	if (a->subject) {
 		json_key(&o, "subject");
 		json_begin(&o, '{');
-		put_descriptor(&o, a->subject->media_type, &a->subject->digest,
-			       a->subject->raw.n);
+		put_descriptor(&o, a->subject->media_type, &a->subject->digest, a->subject->raw.n);
 		json_end(&o, '}');
 	}
 	if (a->annotations && *a->annotations)

@@ -102,11 +102,7 @@ static void put_index(struct json_out *o, const struct json *old, const struct d
 	const struct json *list = json_get(old, "manifests"), *val;
 	struct span key;
 
-	json_begin(o, '{');
-	json_key(o, "schemaVersion");
-	json_put_i64(o, 2);
-	json_key(o, "mediaType");
-	json_put_str(o, SPAN(MEDIA_OCI_INDEX));
+	document_begin(o, MEDIA_OCI_INDEX);
 	json_key(o, "manifests");
 	json_begin(o, '[');
 	for (size_t i = 0; i < json_len(list); i++)
