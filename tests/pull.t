@@ -2,7 +2,7 @@
 # pull against a real docker-registry: streams, layouts, platforms, pins, resuming, kills, progress.
 . "${0%/*}/lib.sh"
 need_applet pull
-need docker-registry skopeo jq python3
+need docker-registry skopeo jq python3 strace
 
 cached tiny "$tools/mkimage" tiny || skip_all "no image"
 tiny=$cached
@@ -263,6 +263,18 @@ for ms in 5 15 25 35 45 55 70 85 100 120; do
 	pull -q -o "$T/kill:k" "$addr/x/big:1" && layout_good "$T/kill" >/dev/null || bad=$((bad + 1))
 done
 is "$bad" 0 "kill -9 at ten moments leaves nothing wrong, and the next run succeeds"
+if strace -qq -o "$T/calls" -e inject=mkdirat:signal=CONT:when=1 true 2>/dev/null; then
+	bad=0 cut=0
+	for n in 1 2 3 4 5; do
+		rm -rf "$T/kill"
+		strace -f -qq -o "$T/calls" -e trace=rename,renameat,renameat2 -e inject=rename,renameat,renameat2:signal=KILL:when="$n" \
+			pull -q --jobs 1 -o "$T/kill:k" "$addr/x/tiny:1" 2>/dev/null || cut=$((cut + 1))
+		pull -q -o "$T/kill:k" "$addr/x/tiny:1" && layout_good "$T/kill" >/dev/null || bad=$((bad + 1))
+	done
+	is "$((cut > 2)) $bad" "1 0" "nor does one before a file has its name"
+else
+	skip "strace cannot send signals here"
+fi
 diag "$killed were killed, $resumed left a partial"
 rm -rf "$T/kill"
 python3 - "$addr" "$T/kill" <<'PY' >"$T/sig"

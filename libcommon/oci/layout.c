@@ -276,14 +276,32 @@ void layout_partial_discard(const struct layout *l, const struct digest *d, int 
 	fd_close(fd);
 }
 
+/* Under the partial's name, which a later run takes over where this one is killed. */
+static int write_partial(const struct layout *l, const struct digest *d, struct span bytes, bool sync,
+			 struct err *e)
+{
+	int fd, r = layout_partial_open(l, d, &fd, e);
+
+	if (r < 0)
+		return r;
+	r = ftruncate(fd, 0) < 0 ? -errno : fd_write_all(fd, bytes.p, bytes.n);
+	if (r < 0) {
+		layout_partial_discard(l, d, fd);
+		return r;
+	}
+	return layout_partial_commit(l, d, fd, sync, e);
+}
+
 int layout_write_blob(const struct layout *l, const struct digest *d, struct span bytes, bool sync,
 		      struct err *e)
 {
 	const char *alg = digest_alg_name(d->alg);
 	char path[BLOB_PATH_MAX], text[DIGEST_TEXT_MAX];
-	int r = make_dir(l->blobs, alg);
+	struct err why = { 0 };
+	int r = write_partial(l, d, bytes, sync, &why);
 
-	if (r == 0) {
+	/* another process is at it: it need not be waited for */
+	if (r == E_EXISTS) {
 		_cleanup_(fd_closep) int dir = dir_open(l->blobs, alg);
 
 		blob_path(d, "", path);
