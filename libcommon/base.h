@@ -160,6 +160,8 @@ bool utf8_valid(struct span s);
  * tar's --exclude: *, ?, [...]; matches the whole path or any trailing part that begins after a "/"; "*" matches "/" too. One that
  * begins with "/" or "./" matches the whole path only. */
 bool glob_excludes(const char *pattern, struct span path);
+/* Does any of them, up to a NULL (or none at all), match path or a directory that it is in? */
+bool globs_exclude(const char *const *patterns, struct span path);
 
 /* ---- clocks ------------------------------------------------------------------------------------------------------------------------ */
 uint64_t clock_ms(void);       /* monotonic, milliseconds */

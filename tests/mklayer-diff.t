@@ -156,10 +156,51 @@ is "$rc $(names)" "0 ./ d/ d/f d/g h " "--upper: names that came apart are all i
 run mklayer --upper --lower-image "$T/hl-img" "$T/hu"
 rc_is 65 "over an image, which has not the contents, that is refused"
 like "$err" 'mklayer: .*: d/f: overlayfs parted it .*--lower' "by name, with advice"
+: >"$T/hu/d/g"
+mark whiteout y "$T/hu/d/g"
+mark opaque x "$T/hu/d"
+at "$T/hu"
+run mklayer --upper --lower-image "$T/hl-img" "$T/hu"
+is "$rc $(names)" "0 ./ d/ d/.wh.g d/f h " "but not where the missing name was removed"
+setfattr -x $kind.overlay.opaque "$T/hu/d"
+rm "$T/hu/d/g"
 cp -a "$T/hl/d/g" "$T/hu/d/g"
 at "$T/hu"
 run mklayer --upper --lower-image "$T/hl-img" "$T/hu"
-is "$rc $(names)" "0 ./ d/ d/f d/g h " "but not where all names are there"
+is "$rc $(names)" "0 ./ d/ d/f d/g h " "nor where all names are there"
+# a name that is gone another way: each over the image gives the layer that it gives over the directory
+for how in whiteout replaced by-dir opaque dir-gone dir-replaced excluded; do
+	rm -rf "$T/hv"
+	mkdir "$T/hv"
+	cp -a "$T/hl/h" "$T/hv/h"
+	set --
+	case $how in
+	opaque | whiteout | replaced | by-dir) mkdir "$T/hv/d" ;;
+	esac
+	case $how in
+	whiteout) for f in f g; do : >"$T/hv/d/$f"; mark whiteout y "$T/hv/d/$f"; done; mark opaque x "$T/hv/d" ;;
+	replaced) for f in f g; do echo other >"$T/hv/d/$f"; done ;;
+	by-dir) mkdir "$T/hv/d/f"; echo x >"$T/hv/d/g" ;;
+	opaque) mark opaque y "$T/hv/d" ;;
+	dir-gone) : >"$T/hv/d"; mark whiteout y "$T/hv/d"; mark opaque x "$T/hv" ;;
+	dir-replaced) echo x >"$T/hv/d" ;;
+	excluded) set -- --exclude /d ;;
+	esac
+	at "$T/hv"
+	run mklayer "$@" --upper --lower "$T/hl" "$T/hv"
+	cp "$T/out" "$T/want"
+	run mklayer "$@" --upper --lower-image "$T/hl-img" "$T/hv"
+	is "$rc $(sha256sum <"$T/out")" "0 $(sha256sum <"$T/want")" "the other names are gone ($how): as over the directory"
+done
+mkdir -p "$T/pu"
+mklayer --prefix p/q "$T/hl" >"$T/hp.tgz"
+"$tools/layerimage" "$T/hp-img" "$T/hp.tgz"
+cp -a "$T/hl/h" "$T/pu/h"
+at "$T/pu"
+run mklayer --upper --prefix p/q --lower-image "$T/hp-img" "$T/pu"
+rc_is 65 "--prefix: refused where it shows"
+run mklayer --upper --prefix p/q/d --lower-image "$T/hp-img" "$T/pu"
+rc_is 0 "names outside do not matter"
 rm "$T/hu/d/g" "$T/hu/h"
 echo two >"$T/hu/d/f"
 at "$T/hu"

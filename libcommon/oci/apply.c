@@ -61,26 +61,6 @@ const struct apply_stats *apply_stats(const struct apply *a)
 	return &a->st;
 }
 
-static bool any_matches(const char *const *globs, struct span path)
-{
-	for (; *globs; globs++)
-		if (glob_excludes(*globs, path))
-			return true;
-	return false;
-}
-
-/* What lies in an excluded directory is excluded, too. */
-static bool is_excluded(const struct apply *a)
-{
-	struct span path = buf_span(&a->path);
-	if (!a->o.exclude || !*a->o.exclude)
-		return false;
-	for (size_t i = 0; i < path.n; i++)
-		if (path.p[i] == '/' && any_matches(a->o.exclude, span_of(path.p, i)))
-			return true;
-	return any_matches(a->o.exclude, path);
-}
-
 static int put_marker(struct apply *a, enum marker m)
 {
 	if (m == MARKER_IGNORED)
@@ -131,7 +111,7 @@ static int apply_entry(struct apply *a, const struct tar_entry *e, struct tar *t
 		return r;
 	if (!a->path.n)
 		return apply_put_root(a, e);
-	if (is_excluded(a)) {
+	if (globs_exclude(a->o.exclude, buf_span(&a->path))) {
 		a->st.excluded++;
 		return 0;
 	}

@@ -18,16 +18,11 @@ static bool excluded(const struct diff *d, size_t dir, const char *name)
 {
 	_cleanup_(buf_release) struct buf path = BUF_INIT;
 
-	if (!d->o->exclude)
-		return false;
 	buf_add(&path, d->path.p, dir);
 	if (dir)
 		buf_addc(&path, '/');
 	buf_adds(&path, name);
-	for (const char *const *g = d->o->exclude; *g; g++)
-		if (glob_excludes(*g, buf_span(&path)))
-			return true;
-	return false;
+	return globs_exclude(d->o->exclude, buf_span(&path));
 }
 
 /* ---- whiteouts ---- */
@@ -293,14 +288,60 @@ static int look_at_links(struct diff *d, const struct stat *st, int pass)
 	return r;
 }
 
-/* 1: there are groups that are unseen. */
-static int survey_once(struct diff *d, const struct stat *st)
+/* Does the mounted tree show at path what lies below its upper directory t? 1, 0. */
+static int shows_below(struct tree *t, struct span path)
+{
+	size_t depth = t->depth;
+	struct span part;
+	struct stat st;
+	int r;
+
+	do {
+		span_cut(&path, '/', &part);
+		_cleanup_(freep) char *name = span_dup(part);
+		r = tree_dirfd(t, 0);
+		if (r >= 0 && fstatat(r, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			r = errno == ENOENT ? 1 : tree_fail(t, -errno, name, NULL);
+			break;
+		}
+		/* what stands there hides what is below it, unless it is a directory that is merged with it */
+		if (r >= 0)
+			r = path.n ? tree_enter(t, name) : 0;
+		if (r > 0 && tree_opaque(t))
+			r = 0;
+	} while (r > 0);
+	while (t->depth > depth)
+		tree_leave(t);
+	return r;
+}
+
+/* A name of the tree before, st: where nobody excludes or replaced it the tree after has it, too. */
+static int tell_shown(struct diff *d, struct span path, const struct stat *st)
+{
+	size_t n = d->o->prefix ? strlen(d->o->prefix) : 0;
+
+	if (n) {
+		if (!span_starts(path, d->o->prefix) || path.n == n || path.p[n] != '/')
+			return 0;
+		path = span_tail(path, n + 1);
+	}
+	int r = globs_exclude(d->o->exclude, path) ? 0 : shows_below(&d->after, path);
+	if (r <= 0)
+		return r;
+	r = links_survey(&d->links, st, st);
+	return r < 0 ? diff_links_fail(d, r) : 0;
+}
+
+/* 1: there are groups that are unseen. all: names that only the tree before has are asked for. */
+static int survey_once(struct diff *d, const struct stat *st, bool all)
 {
 	int r = look_at_links(d, st, SURVEY);
 
+	if (r >= 0 && all)
+		r = d->before->ops->linked(d->before, tell_shown, d);
 	if (r < 0)
 		return r;
-	r = links_resolve(&d->links);
+	r = links_resolve(&d->links, all);
 	return r < 0 ? diff_links_fail(d, r) : r;
 }
 
@@ -322,27 +363,26 @@ static int merge_after(struct diff *d, struct tree *lower)
 	tree_release(&d->after);
 	d->after = merged;
 	d->upper = false;
-	links_release(&d->links);
 	return r;
 }
 
 /*
  * Hard links, before anything is written: that one name of a file must be in the layer may be found out late, and then all must. An upper directory
- * does not show names that it does not hold; where they could matter the merged trees are compared. An image gives no such tree.
+ * does not show names that it does not hold; where they could matter the merged trees are compared. An image gives no such tree: names that show
+ * through from it are found in its listing, and refused where they would have to be in the layer.
  */
 static int survey(struct diff *d, const struct stat *st)
 {
-	int more = survey_once(d, st);
+	int more = survey_once(d, st, false);
 
 	if (more <= 0 || !d->upper)
 		return MIN(more, 0);
-	struct tree *lower = d->before->ops->dirs(d->before);
-	if (!lower)
-		return look_at_links(d, st, REFUSE_UNSEEN);
-	int r = merge_after(d, lower);
+	struct tree *lower = d->before->ops->dirs ? d->before->ops->dirs(d->before) : NULL;
+	int r = lower ? merge_after(d, lower) : 0;
+	links_release(&d->links);
 	if (r == 0)
-		r = survey_once(d, st);
-	return MIN(r, 0);
+		r = survey_once(d, st, !lower);
+	return r > 0 && !lower ? look_at_links(d, st, REFUSE_UNSEEN) : MIN(r, 0);
 }
 
 static int walk_all(struct diff *d)

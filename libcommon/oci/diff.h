@@ -101,6 +101,7 @@ void xattrs_add(struct xattrs *x, struct span name, struct span value);
 void xattrs_done(struct xattrs *x);
 
 /* ---- before ---- */
+struct diff;
 enum { TIME_UNKNOWN = -1 }; /* nanoseconds of a time that nobody has said */
 struct before_ops {
 	int (*enter)(struct before *b, const char *name); /* as tree_enter; -errno, E_ */
@@ -114,6 +115,8 @@ struct before_ops {
 	int (*same)(struct before *b, const char *name, int fd, uint64_t size); /* contents equal those of fd: 1, 0 */
 	/* The directories that it is made of, or NULL. */
 	struct tree *(*dirs)(struct before *b);
+	/* Where there are none: shown() of each name of a file that has several. */
+	int (*linked)(struct before *b, int (*shown)(struct diff *d, struct span path, const struct stat *st), struct diff *d);
 	void (*close)(struct before *b);
 };
 struct before {
@@ -131,10 +134,13 @@ struct links {
 	uint32_t devs_n, dev; /* the last that was asked for, + 1 */
 };
 void links_release(struct links *l);
-/* A name of a file, which had inode was before (NULL: it differs from what was there). */
+/*
+ * A name of a file, which had inode was before (NULL: it differs from what was there). That inode itself, st being was: a name that shows
+ * through an upper directory from below.
+ */
 int links_survey(struct links *l, const struct stat *st, const struct stat *was);
-/* After all names: which groups changed. 1 where one is unseen. */
-int links_resolve(struct links *l);
+/* After all names: which groups changed. 1 where one is unseen. all: the names that show through were told, too. */
+int links_resolve(struct links *l, bool all);
 /* What the survey says of the file's group: 1; or 0: it saw none. */
 struct links_found {
 	bool changed;

@@ -106,6 +106,7 @@ int links_survey(struct links *l, const struct stat *st, const struct stat *was)
 	struct link_group *g = get(l, dev_at(l, st->st_dev), st->st_ino);
 
 	g->names++;
+	g->unseen |= st == was;
 	if (!was || (g->has_was && (g->was_dev != was_dev || g->u.was_ino != was->st_ino))) {
 		g->changed = true;
 		return l->pages.err;
@@ -117,7 +118,7 @@ int links_survey(struct links *l, const struct stat *st, const struct stat *was)
 	return l->pages.err;
 }
 
-int links_resolve(struct links *l)
+int links_resolve(struct links *l, bool all)
 {
 	_cleanup_(links_release) struct links was = { 0 };
 	bool more = false;
@@ -129,13 +130,14 @@ int links_resolve(struct links *l)
 		struct link_group *w = get(&was, g->was_dev, g->u.was_ino);
 		w->names++;
 		w->was_nlink += g->names;
+		w->unseen |= g->unseen;
 	}
 	for (uint32_t i = 0; i < l->cap; i++) {
 		struct link_group *g = group_at(l, i, true);
 		if (g->dev && !g->changed) {
 			const struct link_group *w = get(&was, g->was_dev, g->u.was_ino);
 			g->changed = w->names > 1;
-			g->unseen = g->was_nlink > w->was_nlink;
+			g->unseen = all ? g->changed && w->unseen : g->was_nlink > w->was_nlink;
 			more |= g->unseen;
 		}
 		g->u.first = 0;

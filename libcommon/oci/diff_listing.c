@@ -148,10 +148,21 @@ static int image_same(struct before *b, const char *name, int fd, uint64_t size)
 	return r < 0 ? r : e->sha256 && memcmp(digest, e->sha256, 32) == 0;
 }
 
-static struct tree *image_dirs(struct before *b)
+static int image_linked(struct before *b, int (*shown)(struct diff *d, struct span path, const struct stat *st), struct diff *d)
 {
-	(void)b;
-	return NULL;
+	struct listing *l = of(b)->l;
+	const struct listing_entry *e;
+	int r;
+
+	listing_rewind(l);
+	while ((r = listing_next(l, &e, b->e)) > 0) {
+		if (e->type != TAR_FILE || e->nlink < 2)
+			continue;
+		r = shown(d, e->path, &(struct stat){ .st_ino = e->inode, .st_nlink = e->nlink });
+		if (r < 0)
+			break;
+	}
+	return r;
 }
 
 static void layers_close(struct before *b)
@@ -163,7 +174,7 @@ static void layers_close(struct before *b)
 
 static const struct before_ops image_ops = {
 	.enter = image_enter, .leave = image_leave, .present = image_present, .names = image_names, .look = image_look,
-	.target = image_target, .xattrs = image_xattrs, .same = image_same, .dirs = image_dirs, .close = layers_close,
+	.target = image_target, .xattrs = image_xattrs, .same = image_same, .linked = image_linked, .close = layers_close,
 };
 
 struct before *before_from_listing(struct listing *l, struct err *e)

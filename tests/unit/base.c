@@ -83,6 +83,10 @@ static void globs(void)
 	   "what begins at the root matches nothing below");
 	ok(glob_excludes("[a-c]?", SPAN("bx")) && !glob_excludes("[!a-c]?", SPAN("bx")), "classes");
 	ok(glob_excludes("a\\*", SPAN("a*")) && !glob_excludes("a\\*", SPAN("ab")), "escapes");
+	const char *const globs[] = { "x", "b/c", NULL };
+	ok(globs_exclude(globs, SPAN("a/b/c/d")) && globs_exclude(globs, SPAN("x")) && !globs_exclude(globs, SPAN("a/b/d")) &&
+		   !globs_exclude(NULL, SPAN("x")),
+	   "what lies in an excluded directory is excluded, too");
 	ok(glob_excludes("[", SPAN("[")), "a class without an end is a letter");
 	char text[4000];
 	memset(text, 'a', sizeof(text));
