@@ -148,6 +148,21 @@ struct sink *sink_parallel(struct sink *below, const struct parallel_ops *ops, v
 int thread_start(pthread_t *t, void *(*fn)(void *), void *arg);
 unsigned cpu_count(void); /* processors that this process may use, at least 1 */
 
+/* ---- jobs: the same work on many things, several at a time ---------------------------------------------------------------------------
+ *
+ * A job returns 0 or more, or an error with a text in *e. After the first error no job is begun; those that are under way go on, and nobody waits for
+ * them: what jobs were given must then stay until the process ends. */
+struct jobs;
+typedef int job_fn(void *arg, size_t i, struct err *e);
+/* Begins job(arg, i) for i from first to n - 1, in this order, on at most so many threads. *out is set before the first of them runs. */
+void jobs_start(struct jobs **out, unsigned threads, size_t first, size_t n, job_fn *job, void *arg);
+/* From within a job that is not at its end yet: counts as what it returns. */
+void jobs_fail(struct jobs *j, int fault, const struct err *e);
+bool jobs_failed(const struct jobs *j); /* from within a job, or before jobs_wait */
+/* Once, by who has started them: until all are done, one has failed, or most_ms (whole seconds) are over (0: no such end; -ETIMEDOUT is as a failure). Where no
+ * thread can be had they are done here. Frees *j; 0, or the first error, which goes to *e (may be NULL). */
+int jobs_wait(struct jobs *j, unsigned most_ms, struct err *e);
+
 /* ---- descriptors ------------------------------------------------------------------------------------------------------------------------ */
 void fd_close(int fd); /* -1 is fine; keeps errno */
 void fd_closep(int *fd);

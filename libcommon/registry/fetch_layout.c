@@ -19,30 +19,11 @@ struct run {
 	struct registry *r;
 	const struct layout *l;
 	const struct descriptor *blobs;
-	size_t n;
 	struct fetch_options o;
 	uint64_t give_up_at; /* clock_ms, or 0 */
-
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	size_t next;	  /* the first blob that nobody has begun */
-	unsigned working; /* threads, and one for the caller while it waits */
-	_Atomic bool stop;
+	struct jobs *jobs;
 	_Atomic unsigned readers;
-	int fault;
-	struct err err;
 };
-
-/* Lets go of run, which the last one frees. Called with the lock held. */
-static void run_leave(struct run *run)
-{
-	bool last = --run->working == 0;
-
-	pthread_cond_signal(&run->changed);
-	pthread_mutex_unlock(&run->lock);
-	if (last)
-		free(run);
-}
 
 static void meter_state(struct meter *m, int state)
 {
@@ -82,7 +63,7 @@ static int take_stream(struct transfer *t, struct stream *s, int fd)
 		t->at += w.n;
 		meter_done(t->m, t->at);
 		stream_skip(s, w.n);
-		if (atomic_load_explicit(&t->run->stop, memory_order_relaxed))
+		if (jobs_failed(t->run->jobs))
 			return -ECANCELED;
 	}
 }
@@ -121,18 +102,6 @@ static bool take_reader(struct run *run)
 	return false;
 }
 
-static void run_fail(struct run *run, int fault, const struct err *e)
-{
-	pthread_mutex_lock(&run->lock);
-	if (!run->stop) {
-		run->fault = fault;
-		run->err = *e;
-		run->stop = true;
-		pthread_cond_signal(&run->changed);
-	}
-	pthread_mutex_unlock(&run->lock);
-}
-
 /* A fault of our own is told before the stream is closed, which waits for the server's next byte. */
 static void tell_local_fault(struct transfer *t, const struct stream *s, int fault)
 {
@@ -142,7 +111,7 @@ static void tell_local_fault(struct transfer *t, const struct stream *s, int fau
 	    stream_error(s))
 		return;
 	fetch_fault(t->d, fault, &why, &e);
-	run_fail(t->run, fault, &e);
+	jobs_fail(t->run->jobs, fault, &e);
 }
 
 /* Hashes what the partial holds, then fetches the rest. */
@@ -236,7 +205,7 @@ static int wait_for_partial(struct transfer *t, int *fd, struct err *e)
 			*fd = -1;
 			return 0;
 		}
-		if (t->run->stop)
+		if (jobs_failed(t->run->jobs))
 			return -ECANCELED;
 		if (t->run->give_up_at && clock_ms() > t->run->give_up_at)
 			return err_set(e, E_TRY_LATER, "another process is still fetching it");
@@ -267,8 +236,9 @@ static int fetch_blob(struct transfer *t, struct err *e)
 
 /* ---- many ---- */
 
-static int fetch_nth(struct run *run, size_t i, struct err *e)
+static int fetch_nth(void *arg, size_t i, struct err *e)
 {
+	struct run *run = arg;
 	struct transfer t = { .run = run, .d = &run->blobs[i], .m = &run->o.meters[i] };
 	struct err why = { 0 };
 
@@ -276,56 +246,17 @@ static int fetch_nth(struct run *run, size_t i, struct err *e)
 	return r < 0 ? fetch_fault(t.d, r, &why, e) : r;
 }
 
-static void *work(void *arg)
-{
-	struct run *run = arg;
-
-	pthread_mutex_lock(&run->lock);
-	while (!run->stop && run->next < run->n) {
-		size_t i = run->next++;
-		struct err e = { 0 };
-
-		pthread_mutex_unlock(&run->lock);
-		int r = fetch_nth(run, i, &e);
-		if (r < 0)
-			run_fail(run, r, &e);
-		pthread_mutex_lock(&run->lock);
-	}
-	run_leave(run);
-	return NULL;
-}
-
 int fetch_to_layout(struct registry *r, const struct layout *l, const struct descriptor *blobs,
 		    size_t n, const struct fetch_options *o, struct err *e)
 {
 	struct run *run = xcalloc(1, sizeof(*run));
-	int fault = 0;
 
-	*run = (struct run){ .r = r, .l = l, .blobs = blobs, .n = n, .o = *o, .working = 1 };
+	*run = (struct run){ .r = r, .l = l, .blobs = blobs, .o = *o };
 	run->give_up_at = o->deadline_ms ? clock_ms() + o->deadline_ms : 0;
-	pthread_mutex_init(&run->lock, NULL);
-	pthread_cond_init(&run->changed, NULL);
-	pthread_mutex_lock(&run->lock);
-	for (size_t i = 0; i < o->jobs && i < n; i++) {
-		pthread_t thread;
-
-		if (thread_start(&thread, work, run) < 0)
-			break;
-		pthread_detach(thread);
-		run->working++;
-	}
-	if (run->working == 1) {
-		/* no thread to be had: then here */
-		run->working++;
-		pthread_mutex_unlock(&run->lock);
-		work(run);
-		pthread_mutex_lock(&run->lock);
-	}
-	while (run->working > 1 && !run->stop)
-		pthread_cond_wait(&run->changed, &run->lock);
-	fault = run->fault;
-	if (fault)
-		err_set(e, fault, "%s", run->err.text);
-	run_leave(run);
+	jobs_start(&run->jobs, o->jobs, 0, n, fetch_nth, run);
+	int fault = jobs_wait(run->jobs, 0, e);
+	/* else it is still needed */
+	if (!fault)
+		free(run);
 	return fault;
 }

@@ -173,7 +173,7 @@ static int send(void *arg, size_t i, struct err *e)
 
 /* ---- a pipe's blobs ---- */
 
-static int spool_blob(struct push_run *run, struct item *it, struct crew *crew, struct err *e)
+static int spool_blob(struct push_run *run, struct item *it, struct jobs *jobs, struct err *e)
 {
 	_cleanup_(fd_closep) int fd = spool_open();
 	_cleanup_(stream_closep) struct stream *s = NULL;
@@ -194,7 +194,7 @@ static int spool_blob(struct push_run *run, struct item *it, struct crew *crew, 
 		stream_skip(s, w.n);
 		run->stats->read += w.n;
 		run->stats->spooled += w.n;
-		if (crew_failed(crew))
+		if (jobs_failed(jobs))
 			return 0;
 	}
 	if (!r)
@@ -214,11 +214,11 @@ static int spool_blob(struct push_run *run, struct item *it, struct crew *crew, 
 }
 
 /* Until there is room for one more, or nothing is there at all. */
-static void wait_for_room(struct push_run *run, uint64_t size, struct crew *crew)
+static void wait_for_room(struct push_run *run, uint64_t size, struct jobs *jobs)
 {
 	bool full = true;
 
-	while (full && !crew_failed(crew)) {
+	while (full && !jobs_failed(jobs)) {
 		struct timespec t;
 
 		clock_gettime(CLOCK_REALTIME, &t);
@@ -232,7 +232,7 @@ static void wait_for_room(struct push_run *run, uint64_t size, struct crew *crew
 	}
 }
 
-static int spool_all(struct push_run *run, struct crew *crew, struct err *e)
+static int spool_all(struct push_run *run, struct jobs *jobs, struct err *e)
 {
 	struct image *img = run->p->img;
 	int r = 0;
@@ -240,14 +240,14 @@ static int spool_all(struct push_run *run, struct crew *crew, struct err *e)
 	for (size_t i = 0; i < run->p->blobs_n; i++)
 		if (run->items[i].there)
 			image_pass_over(img, &run->items[i].b->d->digest);
-	for (size_t i = 0; !r && i < run->p->blobs_n && !crew_failed(crew); i++) {
+	for (size_t i = 0; !r && i < run->p->blobs_n && !jobs_failed(jobs); i++) {
 		struct item *it = &run->items[i];
 		struct err why = { 0 };
 
 		if (it->there)
 			continue;
-		wait_for_room(run, it->b->d->size, crew);
-		r = spool_blob(run, it, crew, &why);
+		wait_for_room(run, it->b->d->size, jobs);
+		r = spool_blob(run, it, jobs, &why);
 		if (r < 0)
 			r = blob_fault(it, r, &why, e);
 	}
@@ -261,17 +261,20 @@ static int send_blobs(struct push_run *run, struct err *e)
 	const struct push *p = run->p;
 	bool pipe = p->img && !image_random_access(p->img);
 	size_t n = p->blobs_n;
+	struct jobs *jobs;
 	int r = n ? check(run, 0, e) : 0;
 
 	/* the first has found out how the registry wants to be spoken to */
-	if (!r && n > 1)
-		r = crew_wait(crew_start(run->o->jobs, 1, n, check, run), 0, e);
+	if (!r && n > 1) {
+		jobs_start(&jobs, run->o->jobs, 1, n, check, run);
+		r = jobs_wait(jobs, 0, e);
+	}
 	if (r < 0)
 		return r;
-	struct crew *crew = crew_start(run->o->jobs, 0, n, send, run);
+	jobs_start(&jobs, run->o->jobs, 0, n, send, run);
 	if (pipe)
-		r = spool_all(run, crew, e);
-	return r < 0 ? r : crew_wait(crew, 0, e);
+		r = spool_all(run, jobs, e);
+	return r < 0 ? r : jobs_wait(jobs, 0, e);
 }
 
 static int put_one(struct push_run *run, const struct document *doc, const char *name, struct err *e)

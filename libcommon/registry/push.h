@@ -6,15 +6,6 @@
 
 #include "libcommon/registry/internal.h"
 
-/* ---- crew.c: threads that do jobs up to n - 1, in their order ---- */
-struct crew;
-struct crew *crew_start(unsigned jobs, size_t first, size_t n,
-			int (*work)(void *arg, size_t i, struct err *e), void *arg);
-bool crew_failed(struct crew *c);
-/* Until all is done, or one has failed, or that time is over (0: none): the others are not waited
- * for, and what they were given must stay. */
-int crew_wait(struct crew *c, unsigned most_ms, struct err *e);
-
 /* ---- session.c: uploads that the registry holds open ---- */
 struct session {
 	struct url at; /* where the next request goes; written by its upload's thread alone */

@@ -44,7 +44,7 @@ void session_forget(struct sessions *all, struct session *s)
 
 struct ending {
 	struct sessions *all;
-	struct url *v;
+	struct url v[];
 };
 
 static int cancel(void *arg, size_t i, struct err *e)
@@ -61,22 +61,26 @@ static int cancel(void *arg, size_t i, struct err *e)
 
 int sessions_cancel(struct sessions *all)
 {
-	struct ending *en = xcalloc(1, sizeof(*en));
+	struct ending *en;
 	struct session *s;
+	struct jobs *jobs;
 	size_t n = 0;
 
-	en->all = all;
 	pthread_mutex_lock(&all->lock);
 	for (s = all->first; s; s = s->next)
 		n++;
-	en->v = xcalloc(n + 1, sizeof(*en->v));
+	en = xcalloc(1, sizeof(*en) + n * sizeof(en->v[0]));
+	en->all = all;
 	for (s = all->first, n = 0; s; s = s->next)
 		url_copy(&en->v[n++], &s->at);
 	pthread_mutex_unlock(&all->lock);
-	if (!n)
+	if (!n) {
+		free(en);
 		return 0;
+	}
 	all->r->net.deadline = clock_ms() + CANCEL_MS;
-	return crew_wait(crew_start(CANCEL_JOBS, 0, n, cancel, en), CANCEL_MS + 500, NULL);
+	jobs_start(&jobs, CANCEL_JOBS, 0, n, cancel, en);
+	return jobs_wait(jobs, CANCEL_MS + 500, NULL);
 }
 
 void sessions_release(struct sessions *s)
