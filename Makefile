@@ -121,7 +121,7 @@ ld-zstd := $(if $(CONFIG_ZSTD_SMALL),-lzstd-small,-lzstd)
 ld-isal := -ligzip
 ld-zlib := -lz
 ld-libdeflate := -ldeflate
-ld-seccomp := -lseccomp
+ld-seccomp := -lseccomp-own
 LDLIBS = $(foreach l,$(libs-y),$(ld-$l)) -lpthread
 # The default seccomp filter is computed by a program that runs while building.
 hostlibs-$(CONFIG_SECCOMP) += musl seccomp
@@ -156,7 +156,7 @@ endif
 endif
 
 # --- building ----------------------------------------------------------------------------------------
-$(O)/deps.done: scripts/deps scripts/deps.list scripts/igzip_glue.c $(O)/config.mk
+$(O)/deps.done: scripts/deps scripts/deps.list scripts/igzip_glue.c scripts/seccomp_table.c $(O)/config.mk
 	$(Q)scripts/deps build $(DEPFLAVOUR) musl $(libs-y)
 	$(Q)$(if $(hostlibs-y),scripts/deps build native $(hostlibs-y))
 	@cat $(DEPS)/stamp/* | cmp -s - $(O)/deps.stamp || cat $(DEPS)/stamp/* >$(O)/deps.stamp
@@ -212,7 +212,7 @@ objects: $(LIBOBJ) $(APPOBJ)
 tests-need-REGISTRY := $(shell grep -l 'libcommon/registry' tests/unit/*.c tests/fuzz/*.c)
 tests-need-TLS := tests/unit/x509.c tests/fuzz/x509.c tests/fuzz/tls.c
 tests-need-CONTAINER := tests/unit/container.c tests/unit/runtime.c tests/fuzz/bundle.c
-tests-need-SECCOMP_COMPUTE := tests/unit/seccomp.c
+tests-need-SECCOMP_COMPUTE := tests/unit/seccomp.c tests/unit/seccomp_built_in.c
 tests-need-PROGRESS := tests/unit/progress.c
 tests-need-COMPRESS := tests/unit/parallel.c
 tests-off := $(foreach s,REGISTRY TLS CONTAINER SECCOMP_COMPUTE PROGRESS COMPRESS,$(if $(CONFIG_$s),,$(tests-need-$s)))
@@ -230,6 +230,9 @@ PROVE := prove -j$(shell echo $$(($$(nproc) + 1)))
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libocibox.a
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The filters of all machines, of which the binary's own libseccomp knows one.
+$(O)/tests/unit/seccomp: ld-seccomp := -lseccomp
 
 # A fuzz target with a driver that feeds it its corpus, in every flavour but the fuzzer's own.
 $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(O)/tests/fuzz/replay.o) $(O)/libocibox.a
@@ -341,7 +344,7 @@ relink-kit: $(O)/ocibox.debug
 	@rm -rf $(O)/ocibox-relink && mkdir -p $(O)/ocibox-relink
 	$(Q)cp $(MAINOBJ) $(APPOBJ) $(O)/libocibox.a $(patsubst -l%,$(DEPS)/lib/lib%.a,$(filter-out -lpthread,$(LDLIBS)) -lc) \
 		$(DEPS)/lib/rcrt1.o $(DEPS)/lib/crti.o $(DEPS)/lib/crtn.o $(O)/ocibox-relink/
-	$(Q)printf '%s\n' '#!/bin/sh' '# Put your libseccomp.a here in place of the one that is here, and run this.' \
+	$(Q)printf '%s\n' '#!/bin/sh' '# Put your libseccomp.a here in place of libseccomp-own.a, and run this.' \
 		'set -e; cd "$$(dirname "$$0")"; gcc=$${CC:-$(REALGCC)}' \
 		'$$gcc -static-pie -nostartfiles -nodefaultlibs $(filter-out %.ld,$(filter -Wl$(comma)%,$(LDFLAGS))) -s -o ocibox rcrt1.o crti.o \' \
 		'	$(notdir $(MAINOBJ) $(APPOBJ)) libocibox.a -L. $(filter-out -lpthread,$(LDLIBS)) -lc \' \
