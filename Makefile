@@ -158,7 +158,7 @@ endif
 # --- building ----------------------------------------------------------------------------------------
 $(O)/deps.done: scripts/deps scripts/deps.list scripts/igzip_glue.c scripts/seccomp_table.c $(O)/config.mk
 	$(Q)scripts/deps build $(DEPFLAVOUR) musl $(libs-y)
-	$(Q)$(if $(hostlibs-y),scripts/deps build native $(hostlibs-y))
+	$(Q)$(if $(hostlibs-y),REALGCC=gcc scripts/deps build native $(hostlibs-y))
 	@cat $(DEPS)/stamp/* | cmp -s - $(O)/deps.stamp || cat $(DEPS)/stamp/* >$(O)/deps.stamp
 	@touch $@
 $(O)/deps.stamp: $(O)/deps.done ;
