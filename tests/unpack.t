@@ -81,13 +81,15 @@ rm -rf "$T/$long"
 # a stream that stops in the middle: what is there meanwhile
 stream "$T/small" >"$T/s.tar"
 mkfifo "$T/pipe"
+# held DIR: it is there, and somebody has locked it
+held() { [ -d "$1" ] && ! flock -n "$1" true; }
 for mask in 000 077; do
 	mkdir -m 755 "$T/w"
 	(umask $mask; exec unpack -q "$T/w/d" <"$T/pipe" 2>"$T/first.err") &
 	first=$!
 	exec 7>"$T/pipe"
 	head -c 1024 "$T/s.tar" >&7
-	wait_for 5 test -d "$T/w/.d.ocibox"
+	wait_for 60 held "$T/w/.d.ocibox"
 	is "$(cd "$T/w" && ls -A)" ".d.ocibox" "umask $mask: only a hidden directory is there meanwhile"
 	is "$(stat -c %a "$T/w/.d.ocibox")" 700 "umask $mask: which nobody else can enter (T18)"
 	run unpack "$T/small" "$T/w/d"
@@ -96,7 +98,7 @@ for mask in 000 077; do
 	tail -c +1025 "$T/s.tar" >&7
 	exec 7>&-
 	wait $first
-	is $? 0 "umask $mask: the first one succeeds"
+	is "$? $(cat "$T/first.err")" "0 " "umask $mask: the first one succeeds"
 	ok "umask $mask: with the whole tree (T18)" "$tc" "$T/want" "$T/w/d"
 	rm -rf "$T/w"
 done
@@ -106,13 +108,23 @@ done
 first=$!
 exec 7>"$T/pipe"
 head -c 1024 "$T/s.tar" >&7
-wait_for 5 test -d "$T/.d.ocibox"
+wait_for 60 held "$T/.d.ocibox"
 kill -HUP $first
 tail -c +1025 "$T/s.tar" >&7
 exec 7>&-
 wait $first
-is $? 0 "a hangup that is ignored ends nothing"
+is $? 0 "a hangup that is ignored ends nothing: $(cat "$T/first.err")"
 ok "the tree is there" "$tc" "$T/want" "$T/d"
+rm -rf "$T/d"
+
+# a run that was killed, and has not let go yet
+mkdir -m 700 "$T/.d.ocibox"
+(exec flock "$T/.d.ocibox" sleep 1) &
+first=$!
+wait_for 60 held "$T/.d.ocibox"
+run unpack -q "$T/small" "$T/d"
+rc_is 0 "one that still holds the hidden directory for a second is waited for"
+wait $first
 rm -rf "$T/d"
 
 # ---- DIR that is filled ----
@@ -129,13 +141,13 @@ mkdir "$T/here"
 first=$!
 exec 7>"$T/pipe"
 head -c 1024 "$T/s.tar" >&7
-wait_for 5 test -d "$T/here/.ocibox-staging/root"
+wait_for 60 test -d "$T/here/.ocibox-staging/root"
 mkdir "$T/here/etc"
 echo precious >"$T/here/etc/mine"
 tail -c +1025 "$T/s.tar" >&7
 exec 7>&-
 wait $first
-is $? 73 "a working directory that another fills meanwhile"
+is $? 73 "a working directory that another fills meanwhile: $(cat "$T/first.err")"
 like "$(cat "$T/first.err")" 'by another meanwhile' "which is said"
 is "$(cat "$T/here/etc/mine")" precious "his files stay"
 is "$(ls -A "$T/here")" etc "and ours go"
@@ -196,7 +208,8 @@ cat >"$T/racer.py" <<'END'
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
 stage, victim = sys.argv[1:]
-n = 0
+n, enough = 0, False
+open(sys.argv[1] + ".racing", "w").close()
 while os.path.exists(sys.argv[1] + ".go"):
     for d in (b"a", b"b"):
         s = os.fsencode(stage)
@@ -207,21 +220,26 @@ while os.path.exists(sys.argv[1] + ".go"):
         # RENAME_EXCHANGE, there and back
         for _ in range(2):
             n += libc.renameat2(-100, s + b"/evil", -100, s + b"/" + d, 2) == 0
+    if n > 100 and not enough:
+        enough = True
+        open(sys.argv[1] + ".enough", "w").close()
 print(n)
 END
-touch "$T/race/.d.ocibox.go"
-python3 "$T/racer.py" "$T/race/.d.ocibox" "$T/victim" >"$T/swaps" &
+go=$T/race/.d.ocibox
+touch "$go.go"
+python3 "$T/racer.py" "$go" "$T/victim" >"$T/swaps" &
 racer=$!
+wait_for 60 test -e "$go.racing"
 k=0
-# thousands of exchanges while eight runs create and remove
-while [ $k -lt 8 ]; do
+# thousands of exchanges while eight runs create and remove; more runs where the racer had no turn
+while [ $k -lt 8 ] || { [ ! -e "$go.enough" ] && [ $k -lt 500 ]; }; do
 	unpack -q "$T/racy" "$T/race/d" 2>/dev/null
 	rm -rf "$T/race/d"
 	k=$((k + 1))
 done
-rm "$T/race/.d.ocibox.go"
+rm "$go.go"
 wait $racer
-diag "T05: $(cat "$T/swaps") exchanges"
+diag "T05: $(cat "$T/swaps") exchanges, $k runs"
 ok "T05: there was a race" test "$(cat "$T/swaps")" -gt 100
 is "$("$tc" --hash "$T/victim")" "$before" "T05: the victim is as it was"
 rm -rf "$T/race" "$T/victim" "$T/racy"
@@ -485,11 +503,11 @@ for why in 'its parent is not a directory' 'more than 1 entries'; do
 	rm "$T/pipe"
 	mkfifo "$T/pipe"
 	exec 7<>"$T/pipe"
-	(exec timeout 10 unpack -q $limit "$T/x" <"$T/pipe" 2>"$T/first.err" 7<&-) &
+	(exec timeout 100 unpack -q $limit "$T/x" <"$T/pipe" 2>"$T/first.err" 7<&-) &
 	first=$!
 	cat "$T/s.tar" >&7
 	wait $first
-	is $? 65 "an error ends it while the writer is silent"
+	is $? 65 "an error ends it while the writer is silent: $(cat "$T/first.err")"
 	like "$(cat "$T/first.err")" "$why" "which is said"
 	is "$(find "$T" -maxdepth 1 -name '.*ocibox')" "" "and nothing stays"
 	exec 7<&-

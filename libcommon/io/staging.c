@@ -19,7 +19,7 @@
 #define ROOT	  "root"  /* inside the hidden directory: the tree */
 #define NAMES	  "names" /* the names that are moved up, once the tree is whole */
 #define NAMES_NEW "names.new"
-enum { LINKS_MAX = 40, LOCK_WAIT_MS = 300 };
+enum { LINKS_MAX = 40, LOCK_WAIT_MS = 5000 };
 
 static void closedirp(DIR **d)
 {
@@ -125,7 +125,7 @@ static int busy(struct err *e, const char *path)
 	return err_set(e, E_EXISTS, "%s: another process is filling it", quoted_str(path));
 }
 
-/* A run that was killed a moment ago may still be letting go. */
+/* A run that was killed a moment ago may still be letting go: on a busy machine that takes its time. */
 static int lock_soon(int fd)
 {
 	int r = fd_lock(fd, true, false);
