@@ -43,7 +43,7 @@ def pump(t):
                 out += os.read(master, 65536)
             except OSError:
                 return
-def until(text, t=10):
+def until(text, t=60):
     end = time.time() + t
     while text not in out and time.time() < end:
         pump(0.02)
@@ -64,7 +64,7 @@ for s in steps:
     elif verb == "sleep":
         pump(float(arg))
     elif verb == "end":
-        for i in range(500):
+        for i in range(3000):
             p, st = os.waitpid(pid, os.WNOHANG)
             if p:
                 status = os.waitstatus_to_exitcode(st)
@@ -74,7 +74,7 @@ for s in steps:
         if status is None:
             os.kill(pid, 9)
 print("status", status)
-for i in range(100):
+for i in range(3000):
     if termios.tcgetattr(slave) == before:
         break
     time.sleep(0.02)
@@ -97,17 +97,18 @@ ttys() { # WHO RUNNER...
 	term 'wait up|raw|type hello\n|wait got|type exit\n|end' "$@" ns-run --tty "$R" sh -c 'echo up; read x; echo got $x; sh'
 	like "$out" '^raw' "$who: raw meanwhile"
 	like "$out" '^got hello' "$who: what is typed comes in"
-	term 'wait up|size 11,22|sleep 0.2|type \n|end' "$@" ns-run --tty "$R" sh -c 'trap "echo resized" WINCH; echo up; while ! read x; do :; done; stty size'
-	like "$out" '^11 22' "$who: a change of size comes in"
-	term 'wait up|sleep 0.1|type \x03|end' "$@" ns-run --tty "$R" sh -c 'trap "echo interrupted; exit 4" INT; echo up; while :; do sleep 0.05; done'
+	term 'wait up|size 11,22|end' "$@" ns-run --tty "$R" sh -c 'trap "echo resized" WINCH; echo up; until [ "$(stty size)" = "11 22" ]; do sleep 0.05; done; stty size'
+	like "$out" '^resized' "$who: a change of size is told"
+	like "$out" '^11 22' "$who: and comes in"
+	term 'wait up|type \x03|end' "$@" ns-run --tty "$R" sh -c 'trap "echo interrupted; exit 4" INT; echo up; while :; do sleep 0.05; done'
 	like "$out" 'interrupted' "$who: Ctrl-C is the program's"
 	like "$out" '^status 4' "$who: who decides what it does"
-	term 'wait \$|type sleep 99\n|sleep 0.3|type \x1a|wait Stopped|type kill %1; exit 3\n|sleep 0.2|type exit 3\n|end' "$@" ns-run --tty -e 'PS1=$ ' "$R" sh -i
+	term 'wait \$|type sh -c "echo st\\\\arted; exec sleep 99"\n|wait started|type \x1a|wait Stopped|type kill %1; exit 3\n|sleep 0.2|type exit 3\n|end' "$@" ns-run --tty -e 'PS1=$ ' "$R" sh -i
 	like "$out" 'Stopped' "$who: job control works inside"
-	term 'wait up|raw|kill SIGKILL|end' "$@" ns-run --tty "$R" sh -c 'echo up; sleep 77.77'
+	term 'wait up|raw|kill SIGKILL|end' "$@" ns-run --tty "$R" sh -c "echo up; sleep 77.$$"
 	like "$out" '^raw' "$who: raw"
 	like "$out" '^terminal as before' "$who: set back even when ns-run is killed"
-	ok "$who: and the program is gone" wait_for 3 sh -c '! pgrep -f "^sleep 77.77"'
+	ok "$who: and the program is gone" wait_for 60 sh -c "! pgrep -f '^sleep 77.$$'"
 	term 'wait up|kill SIGTERM|end' "$@" ns-run --tty "$R" sh -c 'echo up; exec sleep 30'
 	like "$out" '^status 143' "$who: SIGTERM goes through"
 	run sh -c 'echo "echo \$((6 * 7))" | "$@"' - "$@" ns-run --tty "$R" sh
@@ -145,7 +146,7 @@ for _ in range(200):  # until nothing more goes in
     time.sleep(0.2)
 p.send_signal(signal.SIGTERM)
 try:
-    print("ended", p.wait(8))
+    print("ended", p.wait(60))
 except subprocess.TimeoutExpired:
     print("hangs")
     p.kill()

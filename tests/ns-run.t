@@ -126,7 +126,7 @@ Seccomp:	2" "$who: docker's capabilities, none inheritable (T48), no_new_privs, 
 	run "$@" ns-run --security-opt no-new-privileges=false "$R" grep -E '^(NoNew|Seccomp:)' /proc/self/status
 	is "$out" "NoNewPrivs:	0
 Seccomp:	2" "$who: no-new-privileges=false keeps the filter"
-	run "$@" ns-run "$R" sh -c '(sleep 0.05 &); sleep 0.1; n=0; while cat /proc/[0-9]*/stat | grep ") [SRZ] 1 " | grep -v "^2 " && [ $n -lt 60 ]; do n=$((n + 1)); sleep 0.05; done >/dev/null; test $n -lt 60 && echo gone'
+	run "$@" ns-run "$R" sh -c '(sleep 0.05 &); sleep 0.1; n=0; while cat /proc/[0-9]*/stat | grep ") [A-Z] 1 " | grep -v "^2 " >/dev/null && [ $n -lt 1200 ]; do n=$((n + 1)); sleep 0.05; done; test $n -lt 1200 && echo gone || ps'
 	is "$out" gone "$who: orphans are reaped"
 	run "$@" ns-run --no-init "$R" sh -c 'echo $$'
 	is "$out" 1 "$who: --no-init"
@@ -177,29 +177,29 @@ CapAmb:	0000000000000000" "$who: a user by name, groups as the root's files say 
 }
 
 signals() { # WHO RUNNER...
-	who=$1
+	who=$1 nap=31.$$
 	shift
 	rm -f "$T/vol/up"
 	"$@" ns-run -v "$T/vol:/v" "$R" sh -c 'trap "echo got >/v/term; exit 3" TERM; echo up >/v/up; while :; do sleep 0.05; done' &
 	pid=$!
-	wait_for 5 test -e "$T/vol/up"
+	wait_for 60 test -e "$T/vol/up"
 	n=$(pgrep -P $pid -x ns-run || echo $pid)
 	kill -TERM $n
 	wait $pid
 	is "$? $(cat "$T/vol/term")" "3 got" "$who: SIGTERM goes to the program, whose status counts"
 	rm -f "$T/vol/up" "$T/vol/term"
-	"$@" ns-run -v "$T/vol:/v" "$R" sh -c 'echo up >/v/up; sleep 31.4159' &
+	"$@" ns-run -v "$T/vol:/v" "$R" sh -c "echo up >/v/up; sleep $nap" &
 	pid=$!
-	wait_for 5 test -e "$T/vol/up"
+	wait_for 60 test -e "$T/vol/up"
 	n=$(pgrep -P $pid -x ns-run || echo $pid)
 	kill -TSTP $n
-	ok "$who: a terminal stop stops the program" wait_for 3 sh -c 'ps -eo stat,args | grep "^T.*sh -c echo up >/v/up; sleep 31.4159" | grep -v -- --init | grep -qv grep'
-	ok "$who: and ns-run" wait_for 3 sh -c "ps -o stat= -p $n | grep -q T"
+	ok "$who: a terminal stop stops the program" wait_for 60 sh -c "ps -eo stat,args | grep '^T.*sh -c echo up >/v/up; sleep $nap' | grep -v -- --init | grep -qv grep"
+	ok "$who: and ns-run" wait_for 60 sh -c "ps -o stat= -p $n | grep -q T"
 	kill -CONT $n
-	ok "$who: and a continuation both" wait_for 3 sh -c '! ps -eo stat,args | grep "^T.*sleep 31.4159" | grep -qv grep'
+	ok "$who: and a continuation both" wait_for 60 sh -c "! ps -eo stat,args | grep '^T.*sleep $nap' | grep -qv grep"
 	kill -KILL $n
 	{ wait $pid; } 2>/dev/null
-	ok "$who: who kills ns-run kills the container" wait_for 3 sh -c '! pgrep -f "^sleep 31.4159"'
+	ok "$who: who kills ns-run kills the container" wait_for 60 sh -c "! pgrep -f '^sleep $nap'"
 	rm -f "$T/vol/up"
 }
 
