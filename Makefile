@@ -225,6 +225,8 @@ LONGEST := $(wildcard $(patsubst %,tests/%.t,mklayer-random build listing mklaye
 T := $(LONGEST) $(filter-out $(LONGEST),$(sort $(wildcard tests/*.t)))
 FUZZ := $(FUZZERS)
 FUZZ_SECONDS := 10
+# inputs by chance, or those of a number
+FUZZ_SEED :=
 PROVE := prove -j$(shell echo $$(($$(nproc) + 1)))
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libocibox.a
@@ -265,7 +267,7 @@ fuzz-smoke:
 # One target for a moment; `make -j` runs several at once.
 fuzz-%: $(O)/tests/fuzz/%
 	@mkdir -p build/fuzz/found/$*
-	$(Q)$< -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10 -artifact_prefix=build/fuzz/found/$*- \
+	$(Q)$< -max_total_time=$(FUZZ_SECONDS) $(FUZZ_SEED:%=-seed=%) -rss_limit_mb=1024 -timeout=60 -artifact_prefix=build/fuzz/found/$*- \
 		build/fuzz/found/$* tests/fuzz/corpus/$* >build/fuzz/found/$*.log 2>&1 || \
 		{ echo "  FUZZ    $*"; tail -n 40 build/fuzz/found/$*.log; exit 1; }
 	@echo "  FUZZ    $*: $$(tail -n 1 build/fuzz/found/$*.log)"
@@ -379,7 +381,7 @@ help:
 	@echo
 	@echo 'check            all tests, or T="tests/pull.t ..."'
 	@echo 'check-asan       the same with AddressSanitizer and UBSan; FLAVOUR=tsan check: with ThreadSanitizer'
-	@echo 'fuzz-smoke       each fuzz target for FUZZ_SECONDS=10, or FUZZ="tar json"'
+	@echo 'fuzz-smoke       each fuzz target for FUZZ_SECONDS=10, or FUZZ="tar json"; FUZZ_SEED=1: always the same'
 	@echo 'bench            compare with other tools'
 	@echo 'lint             rules of the code that no compiler checks'
 	@echo 'solo             each applet linked alone'
