@@ -56,27 +56,15 @@ static struct json *annotations;
 static struct image_output output;
 static struct image_options image_options = { .whole = true, .verify = true };
 
-static void annotate(const char *text)
-{
-	struct span s = span_str(text);
-	size_t eq = span_find(s, '=');
-
-	if (!utf8_valid(s) || !eq || eq == s.n)
-		die(64, "--annotation: %s is no NAME=VALUE", quoted(s));
-	_cleanup_(freep) char *key = xstrndup(text, eq);
-	json_set(annotations, key, json_new_str(span_tail(s, eq + 1)));
-}
-
 static void parse_options(int argc, char **argv)
 {
 	size_t in = 0;
 
-	annotations = json_new('{');
 	for (int opt; (opt = cli_getopt(argc, argv, "o:t:", options)) != -1;) {
 		if (cli_output_option(&output, opt))
 			continue;
 		if (opt == OPT_ANNOTATION)
-			annotate(optarg);
+			cli_annotation(&annotations, optarg);
 		else
 			image_options.spool_max = MAX(cli_size("--spool-max", optarg), UINT64_C(1));
 	}

@@ -121,9 +121,7 @@
 #include "libcommon/cli.h"
 
 enum {
-	OPT_SET = CLI_OPT, /* + enum config_member */
-	OPT_UNSET = OPT_SET + EDIT_N,
-	OPT_LAYER = OPT_UNSET + EDIT_N,
+	OPT_LAYER = CLI_OPT,
 	OPT_LAYER_DIGESTFILE,
 	OPT_PLATFORM,
 	OPT_REBASE,
@@ -156,46 +154,15 @@ static const struct option options[] = {
 	CLI_OUTPUT_OPTIONS,
 	{ "spool-max", required_argument, NULL, OPT_SPOOL_MAX },
 	{ "max-size", required_argument, NULL, OPT_MAX_SIZE },
-	{ "env", required_argument, NULL, OPT_SET + EDIT_ENV },
-	{ "cmd", required_argument, NULL, OPT_SET + EDIT_CMD },
-	{ "entrypoint", required_argument, NULL, OPT_SET + EDIT_ENTRYPOINT },
-	{ "shell", required_argument, NULL, OPT_SET + EDIT_SHELL },
-	{ "workdir", required_argument, NULL, OPT_SET + EDIT_WORKDIR },
-	{ "user", required_argument, NULL, OPT_SET + EDIT_USER },
-	{ "label", required_argument, NULL, OPT_SET + EDIT_LABEL },
-	{ "expose", required_argument, NULL, OPT_SET + EDIT_EXPOSE },
-	{ "volume", required_argument, NULL, OPT_SET + EDIT_VOLUME },
-	{ "stop-signal", required_argument, NULL, OPT_SET + EDIT_STOP_SIGNAL },
-	{ "healthcheck", required_argument, NULL, OPT_SET + EDIT_HEALTHCHECK },
-	{ "onbuild", required_argument, NULL, OPT_SET + EDIT_ONBUILD },
-	{ "author", required_argument, NULL, OPT_SET + EDIT_AUTHOR },
-	{ "unset-env", required_argument, NULL, OPT_UNSET + EDIT_ENV },
-	{ "unset-label", required_argument, NULL, OPT_UNSET + EDIT_LABEL },
-	{ "unset-expose", required_argument, NULL, OPT_UNSET + EDIT_EXPOSE },
-	{ "unset-volume", required_argument, NULL, OPT_UNSET + EDIT_VOLUME },
-	{ "unset-cmd", no_argument, NULL, OPT_UNSET + EDIT_CMD },
-	{ "unset-entrypoint", no_argument, NULL, OPT_UNSET + EDIT_ENTRYPOINT },
-	{ "unset-shell", no_argument, NULL, OPT_UNSET + EDIT_SHELL },
-	{ "unset-workdir", no_argument, NULL, OPT_UNSET + EDIT_WORKDIR },
-	{ "unset-user", no_argument, NULL, OPT_UNSET + EDIT_USER },
-	{ "unset-stop-signal", no_argument, NULL, OPT_UNSET + EDIT_STOP_SIGNAL },
-	{ "unset-healthcheck", no_argument, NULL, OPT_UNSET + EDIT_HEALTHCHECK },
-	{ "unset-onbuild", no_argument, NULL, OPT_UNSET + EDIT_ONBUILD },
-	{ "unset-author", no_argument, NULL, OPT_UNSET + EDIT_AUTHOR },
+	CLI_CONFIG_OPTIONS,
 	CLI_COMMON_OPTIONS,
-};
-
-/* One --env or --unset-env and the like. */
-struct change {
-	int opt;
-	const char *value;
 };
 
 static struct compose_options how = { .base_annotations = true };
 static const char *base, *old_base, *new_base;
 static struct strs layers, said, history;
-static struct change *changes;
-static size_t changes_n;
+static struct config_changes changes;
+static struct json *annotations;
 static struct image_options image_options = { .verify = true };
 static struct layer_limits limits = {
 	.decompress = { .max_output = MIB(1024) << 10 },
@@ -211,57 +178,6 @@ static int64_t epoch = -1; /* SOURCE_DATE_EPOCH */
 static const char *called(const char *input)
 {
 	return !strcmp(input, "-") ? "standard input" : input;
-}
-
-static const char *option_name(int opt)
-{
-	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		if (options[i].val == opt)
-			return options[i].name;
-	return "";
-}
-
-static void add_change(int opt, const char *value)
-{
-	changes = xrealloc(changes, (changes_n + 1) * sizeof(*changes));
-	changes[changes_n++] = (struct change){ opt, value };
-}
-
-static void apply_changes(struct config_edit *c, bool usage_only)
-{
-	for (size_t i = 0; i < changes_n; i++) {
-		const struct change *ch = &changes[i];
-		bool set = ch->opt < OPT_UNSET;
-		enum config_member m = (enum config_member)(ch->opt - (set ? OPT_SET : OPT_UNSET));
-		struct err e = { 0 };
-		int r = set ? config_edit(c, m, ch->value, &e) : config_unset(c, m, ch->value, &e);
-
-		if (r == E_USAGE)
-			die(64, "--%s: %s", option_name(ch->opt), e.text);
-		if (r < 0 && !usage_only)
-			die_err(base ? called(base) : NULL, r, &e);
-	}
-}
-
-/* NAME=VALUE, or a NAME that goes. */
-static void annotate(const char *text, bool set)
-{
-	static struct json *all;
-	struct span s = span_str(text);
-	size_t eq = span_find(s, '=');
-
-	if (!all)
-		how.annotations = all = json_new('{');
-	if (!utf8_valid(s) || !eq || !s.n || (eq < s.n) != set)
-		die(64, "--%sannotation: %s is no NAME%s", set ? "" : "unset-", quoted(s),
-		    set ? "=VALUE" : "");
-
-	_cleanup_(freep) char *key = xstrndup(text, eq);
-
-	if (set)
-		json_set(all, key, json_new_str(span_tail(s, eq + 1)));
-	else
-		json_set(all, key, json_new_null());
 }
 
 static void set_created(const char *option, const char *value)
@@ -313,7 +229,7 @@ static void set_rebase(int argc, char **argv)
 
 static void option(int opt, int argc, char **argv)
 {
-	if (cli_output_option(&output, opt))
+	if (cli_output_option(&output, opt) || cli_config_option(&changes, options, opt))
 		return;
 	/* clang-format off */
 	switch (opt) {
@@ -327,15 +243,14 @@ static void option(int opt, int argc, char **argv)
 	case OPT_CREATED: set_created("--created", optarg); how.created_given = true; break;
 	case OPT_HISTORY: strs_add(&history, optarg); break;
 	case OPT_UNSET_HISTORY: how.no_history = true; break;
-	case OPT_ANNOTATION: annotate(optarg, true); break;
-	case OPT_UNSET_ANNOTATION: annotate(optarg, false); break;
+	case OPT_ANNOTATION: cli_annotation(&annotations, optarg); break;
+	case OPT_UNSET_ANNOTATION: cli_unset_annotation(&annotations, optarg); break;
 	case OPT_NO_BASE_ANNOTATIONS: how.base_annotations = false; break;
 	case OPT_SPOOL_MAX:
 		/* 0 is the library's word for none */
 		limits.spool_max = image_options.spool_max = MAX(cli_size("--spool-max", optarg), UINT64_C(1));
 		break;
 	case OPT_MAX_SIZE: limits.decompress.max_output = MAX(cli_size("--max-size", optarg), UINT64_C(1)); break;
-	default: add_change(opt, optarg);
 	}
 	/* clang-format on */
 }
@@ -356,7 +271,6 @@ static void check_stdin(void)
 
 static void parse_options(int argc, char **argv)
 {
-	_cleanup_(config_edit_closep) struct config_edit *dry = NULL;
 	const char *seconds = getenv("SOURCE_DATE_EPOCH");
 
 	for (int opt; (opt = cli_getopt(argc, argv, "+b:o:t:", options)) != -1;)
@@ -382,33 +296,19 @@ static void parse_options(int argc, char **argv)
 			die(64, "--history: %s is no UTF-8", quoted_str(history.v[i]));
 	how.history = (const char *const *)history.v;
 	how.history_n = history.n;
-	/* what is wrong in itself is told before anything is read */
-	config_edit_open(NULL, &(struct platform){ .os = "linux" }, &dry, NULL);
-	apply_changes(dry, true);
+	how.annotations = annotations;
+	cli_config_check(&changes);
 }
 
 /* ---- what goes in ---- */
 
-/* From nothing: what any processor of this architecture runs, not what this very one could. */
-static struct platform platform_of_nothing(void)
-{
-	struct platform p = image_options.want;
-
-	if (p.os[0])
-		return p;
-	platform_host(&p);
-	if (strcmp(p.arch, "arm"))
-		p.variant[0] = '\0';
-	else if (p.variant[1] > '7')
-		p.variant[1] = '7';
-	return p;
-}
-
 static void open_images(void)
 {
-	struct platform p = platform_of_nothing();
+	struct platform p = image_options.want;
 	struct err e = { 0 };
 
+	if (!p.os[0])
+		platform_generic(&p);
 	if (base)
 		cli_image_open(base, &image_options, &how.base);
 	if (how.base && !image_config(how.base))
@@ -422,7 +322,7 @@ static void open_images(void)
 	int r = config_edit_open(how.base ? image_config(how.base) : NULL, &p, &how.config, &e);
 	if (r < 0)
 		die_err(base ? called(base) : NULL, r, &e);
-	apply_changes(how.config, false);
+	cli_config_apply(&changes, how.config, base ? called(base) : NULL);
 }
 
 static struct layer_file read_said(const char *path)
@@ -480,14 +380,11 @@ static void open_layers(void)
 	how.layers_n = layers.n;
 }
 
-/* Composed once to know the layers, and again with the one that is made of them. */
-static int compose_squashed(struct composition *c, struct err *e)
+static int squash(struct composition *c, struct err *e)
 {
 	static struct layer_file squashed;
 	const struct apply_options *most = &cli_apply_defaults;
 	const struct listing_options lo = {
-		.upon = c->squash_from > 0,
-		.contents = true,
 		.tar = most->tar,
 		.decompress = { most->decompress.max_output, most->decompress.max_ratio, 0 },
 		.max_entries = most->max_entries,
@@ -500,15 +397,8 @@ static int compose_squashed(struct composition *c, struct err *e)
 		.compression.kind = COMPRESSION_GZIP,
 		.threads = cpu_count(),
 	};
-	bool any = c->layers_n > c->squash_from;
-	int r = any ? compose_squash(c, &lo, &so, &squashed, &output.stats, e) : 0;
 
-	composition_release(c);
-	if (any)
-		how.squashed = &squashed;
-	else
-		how.squash = IMAGE_SQUASH_NONE;
-	return r < 0 ? r : compose(&how, c, e);
+	return compose_squashed(&how, &lo, &so, &squashed, c, &output.stats, e);
 }
 
 /* ---- what comes out ---- */
@@ -546,7 +436,7 @@ int mkmanifest_main(int argc, char **argv)
 	open_layers();
 	int r = compose(&how, &c, &e);
 	if (r == 0 && how.squash)
-		r = compose_squashed(&c, &e);
+		r = squash(&c, &e);
 	if (r < 0)
 		die_err(NULL, r, &e);
 	cli_output_write(&output, &(const struct document *){ &c.manifest }, 1, write_blobs, &c);

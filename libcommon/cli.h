@@ -45,6 +45,8 @@ extern bool cli_chain_loader;
 int cli_getopt(int argc, char **argv, const char *shortopts, const struct option *longopts);
 enum { /* values of long options without a letter start here; the common ones stand above CLI_OPT_COMMON */
 	CLI_OPT = 256,
+	CLI_OPT_CONFIG_SET = 0x5000, /* + enum config_member */
+	CLI_OPT_CONFIG_UNSET = CLI_OPT_CONFIG_SET + EDIT_N,
 	CLI_OPT_RUN = 0x6000,
 	CLI_OPT_REGISTRY = 0x6100,
 	CLI_OPT_TRANSFER = 0x6200,
@@ -81,6 +83,51 @@ bool cli_run_option(struct run_options *r, int opt);
 void cli_run_mount(struct run_options *r, const struct container_mount *m);
 /* Puts them over what c says; sets is where the capabilities of a bundle stand, or NULL. */
 void cli_run_apply(const struct run_options *r, struct container *c, struct cap_sets *sets);
+
+/* ---- options that change an image: its config, each as the Dockerfile instruction of its name (oci.h, config_edit), and annotations --- */
+struct config_changes { /* in the order given; zero-initialise */
+	struct config_change {
+		const struct option *option;
+		const char *value;
+	} *v;
+	size_t n;
+};
+#define CLI_CONFIG_OPTIONS \
+	{ "env", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_ENV }, \
+	{ "cmd", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_CMD }, \
+	{ "entrypoint", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_ENTRYPOINT }, \
+	{ "shell", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_SHELL }, \
+	{ "workdir", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_WORKDIR }, \
+	{ "user", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_USER }, \
+	{ "label", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_LABEL }, \
+	{ "expose", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_EXPOSE }, \
+	{ "volume", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_VOLUME }, \
+	{ "stop-signal", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_STOP_SIGNAL }, \
+	{ "healthcheck", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_HEALTHCHECK }, \
+	{ "onbuild", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_ONBUILD }, \
+	{ "author", required_argument, NULL, CLI_OPT_CONFIG_SET + EDIT_AUTHOR }, \
+	{ "unset-env", required_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_ENV }, \
+	{ "unset-label", required_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_LABEL }, \
+	{ "unset-expose", required_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_EXPOSE }, \
+	{ "unset-volume", required_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_VOLUME }, \
+	{ "unset-cmd", no_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_CMD }, \
+	{ "unset-entrypoint", no_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_ENTRYPOINT }, \
+	{ "unset-shell", no_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_SHELL }, \
+	{ "unset-workdir", no_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_WORKDIR }, \
+	{ "unset-user", no_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_USER }, \
+	{ "unset-stop-signal", no_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_STOP_SIGNAL }, \
+	{ "unset-healthcheck", no_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_HEALTHCHECK }, \
+	{ "unset-onbuild", no_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_ONBUILD }, \
+	{ "unset-author", no_argument, NULL, CLI_OPT_CONFIG_UNSET + EDIT_AUTHOR }
+/* Notes opt of the applet's table with optarg, which must stay; false where it is none of them. */
+bool cli_config_option(struct config_changes *c, const struct option *table, int opt);
+/* Dies with 64 over a value that is wrong in itself: to be told before anything is read. */
+void cli_config_check(const struct config_changes *c);
+/* Makes the changes; dies, also where what is there cannot be changed: what is its name in the message, or NULL. */
+void cli_config_apply(const struct config_changes *c, struct config_edit *to, const char *what);
+/* NAME=VALUE put into *all, an object that is made with the first (json_free); and NAME, which becomes null: it is to go. Die with 64. */
+void cli_annotation(struct json **all, const char *value);
+void cli_unset_annotation(struct json **all, const char *value);
 
 /* ---- options about a registry: what pull, push, login and logout share ----------------------------------------------------------- */
 enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };

@@ -42,6 +42,7 @@ struct platform {
 };
 int platform_parse(const char *s, struct platform *out, struct err *e); /* OS/ARCH[/VARIANT]; aliases (x86_64, aarch64, armhf…) normalised */
 void platform_host(struct platform *out); /* linux and this processor, its variant asked (amd64 v1..v4, arm v5..v8) */
+void platform_generic(struct platform *out); /* the same for any processor of this architecture: of an image that is made here from nothing */
 char *platform_text(const struct platform *p, char out[100]);
 /* How well have serves want: 0 not at all, more is better. "unknown/unknown" serves nobody. A variant of have may be lower than the
  * wanted one where the architecture is upward compatible. */
@@ -296,8 +297,8 @@ struct compose_options {
 	const struct json *annotations;    /* of the manifest: an object of strings, null takes one away; or NULL */
 	bool base_annotations;             /* write where the base came from, if that is known */
 	enum image_format format;
-	enum image_squash squash;          /* the layers on top of the base, or all, become one: composed twice, first without */
-	const struct layer_file *squashed; /* it, which compose_squash() makes of the first composition */
+	enum image_squash squash;          /* the layers on top of the base, or all, become one: compose_squashed() */
+	const struct layer_file *squashed; /* it; NULL at first */
 };
 struct composition {
 	struct document manifest;
@@ -481,10 +482,12 @@ int squash_write(struct listing *l, const struct squash_options *o, struct sink 
 /* In an unlinked file, compressed and measured. */
 int squash_layer(struct listing *l, const struct squash_options *o, struct layer_file *out, struct blob_stats *stats, struct err *e);
 
-/* The layers of c from squash_from on as one. */
-struct composition;
-int compose_squash(const struct composition *c, const struct listing_options *lo, const struct squash_options *so, struct layer_file *out,
-		   struct blob_stats *stats, struct err *e);
+/*
+ * What compose() made with o->squash: *c becomes the composition with its layers from squash_from on as one, in an unlinked file that *squashed
+ * says (where there are such layers). That must live as long as *c, and o tells of it from here on. lo: limits alone.
+ */
+int compose_squashed(struct compose_options *o, const struct listing_options *lo, const struct squash_options *so, struct layer_file *squashed,
+		     struct composition *c, struct blob_stats *stats, struct err *e);
 
 /* ---- layers made: the difference of two trees, format 1 (design section 5) -------------------------------------------------------------- */
 /* The tree before. It ends before e does. */

@@ -35,15 +35,18 @@ static int add(struct listing *l, const struct composed_layer *c, const struct l
 	return layer_end(c->from, s, &c->diff_id, r, e);
 }
 
-int compose_squash(const struct composition *c, const struct listing_options *lo,
-		   const struct squash_options *so, struct layer_file *out,
-		   struct blob_stats *stats, struct err *e)
+static int squash(const struct composition *c, const struct listing_options *limits,
+		  const struct squash_options *so, struct layer_file *out, struct blob_stats *stats,
+		  struct err *e)
 {
 	_cleanup_(listing_closep) struct listing *l = NULL;
-	int r = listing_new(lo, &l, e);
+	struct listing_options lo = *limits;
 
+	lo.upon = c->squash_from > 0;
+	lo.contents = true;
+	int r = listing_new(&lo, &l, e);
 	for (size_t i = c->squash_from; r == 0 && i < c->layers_n; i++) {
-		r = add(l, &c->layers[i], lo, stats, e);
+		r = add(l, &c->layers[i], &lo, stats, e);
 		if (r < 0) {
 			err_set(e, r, "%s", err_word(r));
 			err_prefix(e, "layer %zu of %zu", i + 1, c->layers_n);
@@ -52,4 +55,19 @@ int compose_squash(const struct composition *c, const struct listing_options *lo
 	if (r == 0)
 		r = listing_done(l, e);
 	return r < 0 ? r : squash_layer(l, so, out, stats, e);
+}
+
+int compose_squashed(struct compose_options *o, const struct listing_options *lo,
+		     const struct squash_options *so, struct layer_file *squashed,
+		     struct composition *c, struct blob_stats *stats, struct err *e)
+{
+	bool any = c->layers_n > c->squash_from;
+	int r = any ? squash(c, lo, so, squashed, stats, e) : 0;
+
+	composition_release(c);
+	if (any)
+		o->squashed = squashed;
+	else
+		o->squash = IMAGE_SQUASH_NONE;
+	return r < 0 ? r : compose(o, c, e);
 }

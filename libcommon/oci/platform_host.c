@@ -128,3 +128,12 @@ void platform_host(struct platform *out)
 	snprintf(out->os, sizeof(out->os), "linux");
 	host_arch(out);
 }
+
+void platform_generic(struct platform *out)
+{
+	platform_host(out);
+	if (strcmp(out->arch, "arm"))
+		out->variant[0] = '\0';
+	else if (out->variant[1] > '7')
+		out->variant[1] = '7';
+}
