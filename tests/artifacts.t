@@ -19,7 +19,7 @@ index_of() { tar xOf "$1" "blobs/sha256/$(tar xOf "$1" index.json | jq -r '.mani
 get() { python3 -c 'import sys,urllib.request as u; sys.stdout.buffer.write(u.urlopen(u.Request(sys.argv[1],headers={"Accept":"application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"})).read())' "http://$addr/v2/$1"; }
 
 if mkfifo "$T/fifo"; then
-	run timeout 10 push --artifact-type a/b 127.0.0.1:1/x "$T/fifo"
+	run timeout 60 push --artifact-type a/b 127.0.0.1:1/x "$T/fifo"
 	like "$err" "not a regular file|refused" "a fifo is not waited for"
 fi
 start_registry reg
@@ -92,8 +92,21 @@ for n in 1 2 3 4; do
 done
 for n in 1 2 3 4; do eval "wait \$p$n" || i=$((i + 1)); done
 run pull -q --referrers=application/vnd.example.n "$addr/x/app:1"
+diag "$(cat "$T"/n.err.*)"
 diag "$i of four at once gave up; $(index_of "$T/out" | jq '.manifests|length') are listed"
 ok "who writes at the same time is listed, or told that he is not" test "$(index_of "$T/out" | jq '.manifests|length')" -ge $((4 - i))
+
+# one writes what it read before another was done, where the registry takes its time
+real=$addr
+start_faultd d '{"servers":{"A":{"uploads":true}},"rules":[{"method":"PUT","path":"manifests/sha256-","do":{"delay":0.4}}]}'
+push -q "$tiny:latest" "$addr/late:1" >/dev/null
+push -q --artifact-type a/b --subject "$man" --annotation n=1 "$addr/late" >"$T/n.1" 2>"$T/n.err.1" &
+sleep 0.35
+run push -q --artifact-type a/b --subject "$man" --annotation n=2 "$addr/late"
+wait $! && [ "$rc" = 0 ] || diag "$err $(cat "$T/n.err.1")"
+run pull -q --referrers "$addr/late:1"
+is "$(index_of "$T/out" | jq '.manifests|length')" 2 "a registry that is slow: both are listed"
+addr=$real
 
 # where the registry heeds conditions, the index is written only over what was read
 real=$addr
@@ -111,6 +124,7 @@ for repo in x/cond never; do
 	for p in $ps; do wait "$p" || i=$((i + 1)); done
 	run pull -q --referrers=application/vnd.example.n "$addr/$repo:1"
 	is "$i $(index_of "$T/out" | jq '.manifests|length')" "0 4" "$repo: all four are listed"
+	[ $i = 0 ] || diag "$(cat "$T"/n.err.*)"
 done
 ok "x/cond: nothing there yet is a condition" grep -q '"if-none-match": "\*"' "$T/c/log"
 ok "x/cond: so is what was read" grep -q '"if-match": "\\"' "$T/c/log"

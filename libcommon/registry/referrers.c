@@ -8,7 +8,8 @@
 
 #include "libcommon/registry/push.h"
 
-enum { NOTE_TRIES = 8, PAUSE_MS = 150, LIST_BYTES_MAX = 32 << 20, PAGE_COST = 16 << 10 };
+enum { NOTE_TRIES = 8, PAUSE_MS = 150, PAUSE_MAX_MS = 10000 };
+enum { LIST_BYTES_MAX = 32 << 20, PAGE_COST = 16 << 10 };
 
 int registry_put_document(struct registry *r, const struct document *doc, const char *name,
 			  const char *if_match, bool *knows_subject, struct err *e)
@@ -141,12 +142,14 @@ static int write_index(struct registry *r, const char *tag, const struct json *o
 	return ret < 0 ? ret : registry_put_document(r, &index, tag, if_match, NULL, e);
 }
 
-static int pause_a_while(struct registry *r, struct err *e)
+/* Longer where the registry, or this machine, is slow: then the others are, too. */
+static int pause_a_while(struct registry *r, uint64_t began, struct err *e)
 {
+	uint64_t took = MIN(clock_ms() - began, (uint64_t)PAUSE_MAX_MS / 4);
 	uint32_t noise = 0;
 
 	random_bytes(&noise, sizeof(noise));
-	return network_sleep(&r->net, PAUSE_MS + noise % PAUSE_MS, e);
+	return network_sleep(&r->net, PAUSE_MS + noise % PAUSE_MS + 4 * took, e);
 }
 
 int referrers_note(struct registry *r, const struct document *doc, struct err *e)
@@ -162,6 +165,7 @@ int referrers_note(struct registry *r, const struct document *doc, struct err *e
 		_cleanup_(json_freep) struct json *old = NULL;
 		_cleanup_(freep) char *etag = NULL;
 		struct err why = { 0 };
+		uint64_t began = clock_ms();
 		int ret = registry_get_tagged(r, tag, &index, &etag, &why);
 
 		if (ret < 0 && ret != E_NOT_FOUND)
@@ -180,7 +184,7 @@ int referrers_note(struct registry *r, const struct document *doc, struct err *e
 		if (!ret)
 			ret = write_index(r, tag, old, over, doc, e);
 		if (!ret || ret == -EAGAIN)
-			ret = pause_a_while(r, e);
+			ret = pause_a_while(r, began, e);
 		if (ret < 0)
 			return ret;
 	}
