@@ -324,6 +324,15 @@ else
 	skip "groups need root" 2
 fi
 
+# ---- whiteouts whose directory is reached through a link (T15) ----
+img through 'D("usr/bin/") + F("usr/bin/old") + F("usr/bin/b") + L("bin", "usr/bin")' 'F("bin/.wh.old")'
+run unpack "$T/through" "$T/x"
+is "$rc $(ls "$T/x/usr/bin")" "0 b" "T15 a whiteout through a link takes away what it leads to"
+rm -rf "$T/x"
+run unpack -l "$T/through" "$T/x"
+is "$rc $(find "$T/x"/*/* -name old | wc -l)" "0 2" "T15 as a layer for overlayfs, too"
+rm -rf "$T/x" "$T/through"
+
 # ---- directories deeper than the stack of a recursion (T13) ----
 deep='b"".join(pax([("path", "d/" * i)]) + D("d/") for i in range(1, 1500))'
 img deep "F('a') + $deep" "$deep + F('d/.wh..wh..opq')" "$deep + F('d/.wh..wh..opq') + F('b')" 'F(".wh.d")'

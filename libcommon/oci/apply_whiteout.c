@@ -160,7 +160,8 @@ int apply_remove_lower(struct apply *a, int fd, ino_t ino, const char *name)
 
 int apply_whiteout(struct apply *a)
 {
-	const char *name = apply_base(a) + 4;
+	/* links on the way to its parent change the path */
+	_cleanup_(freep) char *name = xstrdup(apply_base(a) + 4);
 	int r;
 	a->st.whiteouts++;
 	if (a->form != APPLY_MERGED)
