@@ -13,49 +13,67 @@ tc=$tools/treecmp
 HOME=$T DOCKER_CONFIG=$T/none
 export HOME DOCKER_CONFIG
 
-# moments CMD...: points in time all over a run of CMD, which is measured
-moments() {
+# measured CMD...: runs CMD; $T/took is how long that takes, in seconds
+measured() {
 	_t0=$(date +%s%N)
 	"$@" >/dev/null 2>&1 </dev/null
 	_t1=$(date +%s%N)
 	_ms=$(((_t1 - _t0) / 1000000))
 	[ $_ms -gt 10 ] || _ms=10
-	for _k in 0 1 2 3 4 5 6 7 8; do echo $((1 + _ms * _k / 8)); done
+	echo "$_ms" | awk '{ print $1 / 1000 }' >"$T/took"
 }
 
-# killed MS CMD...: runs CMD in a process group of its own and kills it after MS milliseconds
+# killed K CMD...: runs CMD in a process group of its own, and kills it after K eighths of the time that it takes; waits until
+# all of the group is gone. Where it has ended before it fails, and from then on what CMD takes is what it took now.
 killed() {
-	python3 - "$@" <<'END'
-import os, signal, subprocess, sys, time
-p = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                     start_new_session=True)
-time.sleep(float(sys.argv[1]) / 1000)
+	python3 - "$T/took" "$@" <<'END'
+import ctypes, os, select, signal, subprocess, sys, time
+file, k, cmd = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+took = float(open(file).read())
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: children of the killed are waited for, too
+t = time.time()
+p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+if select.select([os.pidfd_open(p.pid)], [], [], 0.001 + took * k / 8)[0]:
+    open(file, "w").write("%.4f" % min(took, time.time() - t))
 try:
     os.killpg(p.pid, signal.SIGKILL)
 except ProcessLookupError:
     pass
-sys.exit(0 if p.wait() < 0 else 1)
+status = p.wait()
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+sys.exit(0 if status < 0 else 1)
 END
+}
+# often CMD...: CMD K for moments all over a run; and again, early in it, while it has not been killed at work three times
+often() {
+	for k in 0 1 2 3 4 5 6 7 8; do "$@" $k; done
+	for k in 1 2 1 0 1 2 1 0 1 0 1 0 1 0 1 0; do [ $hit -ge 3 ] || "$@" $k; done
 }
 
 # ---- unpack: DIR is there whole, or not at all ----
 unpack -q "$img" "$T/want"
 hit=0 partial='' residue='' second=''
 mkdir "$T/u"
-m=$(moments unpack -q "$img" "$T/u/dir")
+measured unpack -q "$img" "$T/u/dir"
 rm -rf "$T/u/dir"
-for ms in $m; do
-	killed $ms unpack -q "$img" "$T/u/dir" && hit=$((hit + 1))
+kill_unpack() {
+	killed $1 unpack -q "$img" "$T/u/dir" && hit=$((hit + 1))
 	if [ -e "$T/u/dir" ]; then
-		"$tc" "$T/want" "$T/u/dir" >"$T/diff" 2>&1 || partial="$partial $ms"
+		"$tc" "$T/want" "$T/u/dir" >"$T/diff" 2>&1 || partial="$partial $1: $(head -n 3 "$T/diff")"
 		rm -rf "$T/u/dir"
 	fi
-	unpack -q "$img" "$T/u/dir" 2>"$T/err" || second="$second $ms: $(cat "$T/err")"
+	unpack -q "$img" "$T/u/dir" 2>"$T/err" || second="$second $1: $(cat "$T/err")"
 	left=$(ls -A "$T/u")
-	[ "$left" = dir ] || residue="$residue $ms: $left"
-	"$tc" "$T/want" "$T/u/dir" >"$T/diff" 2>&1 || second="$second $ms: another tree"
+	[ "$left" = dir ] || residue="$residue $1: $left"
+	"$tc" "$T/want" "$T/u/dir" >"$T/diff" 2>&1 || second="$second $1: another tree: $(head -n 3 "$T/diff")"
 	rm -rf "$T/u/dir"
-done
+}
+often kill_unpack
+took=$(cat "$T/took")
 ok "unpack: killed at work ($hit times)" test $hit -ge 3
 is "$partial" "" "unpack: DIR is never there in part"
 is "$second" "" "unpack: the second run succeeds"
@@ -65,19 +83,19 @@ rm -rf "$T/u"
 # a signal that can be caught leaves nothing at all
 mkdir "$T/u"
 for s in TERM INT HUP; do
-	for ms in $(echo $m | cut -d' ' -f3,6); do
+	for k in 2 5; do
 		python3 -c '
 import os, signal, subprocess, sys, time
-p = subprocess.Popen(sys.argv[3:], stderr=subprocess.DEVNULL, preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (1, 2, 15)])
-time.sleep(float(sys.argv[2]) / 1000)
+p = subprocess.Popen(sys.argv[4:], stderr=subprocess.DEVNULL, preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (1, 2, 15)])
+time.sleep(float(sys.argv[3]) * int(sys.argv[2]) / 8)
 p.send_signal(getattr(signal, "SIG" + sys.argv[1]))
 t = time.time()
 r = p.wait()
-if r < 0 and time.time() - t < 5 and -r == getattr(signal, "SIG" + sys.argv[1]): print("signal")
+if r < 0 and time.time() - t < 60 and -r == getattr(signal, "SIG" + sys.argv[1]): print("signal")
 elif r == 0: print("done")
-else: print("status", r, time.time() - t)' $s $ms unpack -q "$img" "$T/u/dir" >"$T/how"
+else: print("status", r, time.time() - t)' $s $k "$took" unpack -q "$img" "$T/u/dir" >"$T/how"
 		[ "$(cat "$T/how")" != done ] || rm -rf "$T/u/dir"
-		is "$(sed 's/^done$/signal/' "$T/how") $(ls -A "$T/u")" "signal " "unpack: SIG$s after $ms ms ends it by that signal, without residue"
+		is "$(sed 's/^done$/signal/' "$T/how") $(ls -A "$T/u")" "signal " "unpack: SIG$s after $k/8 of its time ends it by that signal, without residue"
 		rm -rf "$T/u/dir"
 	done
 done
@@ -99,12 +117,12 @@ fi
 
 # a directory that is filled: what a kill leaves, the next run finishes or empties
 bad=''
-for ms in $m; do
+for k in 0 1 2 3 4 5 6 7 8; do
 	mkdir "$T/fill"
-	(cd "$T/fill" && killed $ms unpack -q "$img" .)
+	(cd "$T/fill" && killed $k unpack -q "$img" .)
 	# one that was killed when all was there has nothing left to do
-	(cd "$T/fill" && unpack -q "$img" . 2>"$T/err") || grep -q 'not empty' "$T/err" || bad="$bad $ms: $(cat "$T/err")"
-	"$tc" --no-root "$T/want" "$T/fill" >"$T/diff" 2>&1 || bad="$bad $ms: $(head -n 1 "$T/diff")"
+	(cd "$T/fill" && unpack -q "$img" . 2>"$T/err") || grep -q 'not empty' "$T/err" || bad="$bad $k: $(cat "$T/err")"
+	"$tc" --no-root "$T/want" "$T/fill" >"$T/diff" 2>&1 || bad="$bad $k: $(head -n 1 "$T/diff")"
 	rm -rf "$T/fill"
 done
 is "$bad" "" "unpack into .: the run after a kill ends with the whole tree"
@@ -112,14 +130,14 @@ is "$bad" "" "unpack into .: the run after a kill ends with the whole tree"
 # -l: each layer directory whole or absent
 bad=''
 unpack -q -l "$img" "$T/lwant" >"$T/list"
-for ms in $(echo $m | cut -d" " -f2,4,6,8); do
-	killed $ms unpack -q -l "$img" "$T/ly"
+for k in 1 3 5 7; do
+	killed $k unpack -q -l "$img" "$T/ly"
 	for d in "$T/ly"/trusted/sha256-* "$T/ly"/user/sha256-*; do
 		[ -e "$d" ] || continue
-		"$tc" "$T/lwant/${d#"$T/ly/"}" "$d" >"$T/diff" 2>&1 || bad="$bad $ms: ${d##*/} in part"
+		"$tc" "$T/lwant/${d#"$T/ly/"}" "$d" >"$T/diff" 2>&1 || bad="$bad $k: ${d##*/} in part: $(head -n 1 "$T/diff")"
 	done
-	unpack -q -l "$img" "$T/ly" >/dev/null 2>&1 || bad="$bad $ms: second run"
-	[ "$(ls -A "$T/ly"/*/)" = "$(ls -A "$T/lwant"/*/)" ] || bad="$bad $ms: $(ls -A "$T/ly"/*)"
+	unpack -q -l "$img" "$T/ly" >/dev/null 2>"$T/err" || bad="$bad $k: second run: $(cat "$T/err")"
+	[ "$(ls -A "$T/ly"/*/ | sed "s#^$T/ly/##")" = "$(ls -A "$T/lwant"/*/ | sed "s#^$T/lwant/##")" ] || bad="$bad $k: $(ls -A "$T/ly"/*)"
 	rm -rf "$T/ly"
 done
 is "$bad" "" "unpack -l: every layer directory is whole or absent"
@@ -144,20 +162,21 @@ check() { # LAYOUT: all visible blobs are whole; index.json names only what is t
 	done
 }
 hit=0 bad='' second='' i=0
-m=$(moments pull -q -o "$T/l:x" "$addr/slow/app")
+measured pull -q -o "$T/l:x" "$addr/slow/app"
 rm -rf "$T/l"
-for ms in $m; do
-	killed $ms pull -q -o "$T/l:x" "$addr/slow/app" && hit=$((hit + 1))
-	out=$(check "$T/l" 2>&1) || bad="$bad $ms: $out"
-	# every second layout stays, so that partials are met by the next kill
+kill_pull() {
+	killed $1 pull -q -o "$T/l:x" "$addr/slow/app" && hit=$((hit + 1)) was=killed || was=whole
+	out=$(check "$T/l" 2>&1) || bad="$bad $1: $out"
+	# every second layout that is not whole stays, so that partials are met by the next kill
 	i=$((i + 1))
-	if [ $((i % 2)) = 0 ]; then
-		pull -q -o "$T/l:x" "$addr/fast/app" 2>"$T/err" || second="$second $ms: $(cat "$T/err")"
-		out=$(check "$T/l" 2>&1) || second="$second $ms: $out"
-		[ "$(ls -A "$T/l/blobs/sha256" | grep -vc '^[0-9a-f]\{64\}$')" = 0 ] || second="$second $ms: $(ls -A "$T/l/blobs/sha256")"
+	if [ $((i % 2)) = 0 ] || [ $was = whole ]; then
+		pull -q -o "$T/l:x" "$addr/fast/app" 2>"$T/err" || second="$second $1: $(cat "$T/err")"
+		out=$(check "$T/l" 2>&1) || second="$second $1: $out"
+		[ "$(ls -A "$T/l/blobs/sha256" | grep -vc '^[0-9a-f]\{64\}$')" = 0 ] || second="$second $1: $(ls -A "$T/l/blobs/sha256")"
 		rm -rf "$T/l"
 	fi
-done
+}
+often kill_pull
 ok "pull -o: killed at work ($hit times)" test $hit -ge 3
 is "$bad" "" "pull -o: the layout is valid at every moment"
 is "$second" "" "pull -o: the second run succeeds and leaves no partial"
@@ -170,19 +189,20 @@ if [ -e "$T/bin/mkmanifest" ]; then
 	tar -C "$T/more" -cf "$T/more.tar" .
 	add() { mkmanifest -q -b "$img" --layer - -o "$T/l:x" <"$T/more.tar"; }
 	hit=0 bad='' second='' i=0
-	m=$(moments add)
+	measured add
 	rm -rf "$T/l"
-	for ms in $m; do
-		killed $ms sh -c 'exec mkmanifest -q -b "$1" --layer - -o "$2:x" <"$3"' sh "$img" "$T/l" "$T/more.tar" && hit=$((hit + 1))
-		out=$(check "$T/l" 2>&1) || bad="$bad $ms: $out"
+	kill_mkmanifest() {
+		killed $1 sh -c 'exec mkmanifest -q -b "$1" --layer - -o "$2:x" <"$3"' sh "$img" "$T/l" "$T/more.tar" && hit=$((hit + 1)) was=killed || was=whole
+		out=$(check "$T/l" 2>&1) || bad="$bad $1: $out"
 		i=$((i + 1))
-		if [ $((i % 2)) = 0 ]; then
-			add 2>"$T/err" || second="$second $ms: $(cat "$T/err")"
-			out=$(check "$T/l" 2>&1) || second="$second $ms: $out"
-			[ "$(ls -A "$T/l/blobs/sha256" | grep -vc '^[0-9a-f]\{64\}$')" = 0 ] || second="$second $ms: $(ls -A "$T/l/blobs/sha256")"
+		if [ $((i % 2)) = 0 ] || [ $was = whole ]; then
+			add 2>"$T/err" || second="$second $1: $(cat "$T/err")"
+			out=$(check "$T/l" 2>&1) || second="$second $1: $out"
+			[ "$(ls -A "$T/l/blobs/sha256" | grep -vc '^[0-9a-f]\{64\}$')" = 0 ] || second="$second $1: $(ls -A "$T/l/blobs/sha256")"
 			rm -rf "$T/l"
 		fi
-	done
+	}
+	often kill_mkmanifest
 	ok "mkmanifest -o: killed at work ($hit times)" test $hit -ge 3
 	is "$bad" "" "mkmanifest -o: the layout is valid at every moment"
 	is "$second" "" "mkmanifest -o: the second run succeeds and leaves no partial"
@@ -195,7 +215,7 @@ fi
 interrupted() {
 	pull -q -o "$T/l:x" "$addr/slower/app" </dev/null 2>/dev/null &
 	p=$!
-	wait_for 20 sh -c 'find "$1" -name ".partial-*" -size +20k | grep -q .' sh "$T/l"
+	wait_for 120 sh -c 'find "$1" -name ".partial-*" -size +20k | grep -q .' sh "$T/l"
 	kill -9 $p
 	wait $p 2>/dev/null
 }
