@@ -208,7 +208,7 @@ static void descriptors(void)
 		in = stream_from_fd(p[0], true);
 		for (unsigned i = 0; i < layers; i++)
 			in = stream_readahead(stream_limit(in, 1000000, true), 0);
-		alarm(20);
+		alarm(120);
 		usleep(20000);
 		ok(stream_read_exact(in, b, 4) == 0, "which come through %u threads", layers);
 		stream_close(in);
@@ -307,7 +307,7 @@ static void children(void)
 	sp = (struct spawn){ .argv = sleeper, .timeout_ms = 100 };
 	is_num(spawn_run(&sp, NULL, &status), -ETIMEDOUT, "a child that hangs is killed");
 	const char *const talker[] = { "sh", "-c", "yes", NULL };
-	sp = (struct spawn){ .argv = talker, .output_max = 1000, .timeout_ms = 5000 };
+	sp = (struct spawn){ .argv = talker, .output_max = 1000, .timeout_ms = 60000 };
 	is_num(spawn_run(&sp, NULL, &status), E_TOOBIG, "T83 a child that talks without end is killed");
 	int leak = open("/dev/null", O_RDONLY);
 	const char *const lister[] = { "sh", "-c", "for f in 3 4 5 6 7 8 9; do [ -e /proc/self/fd/$f ] && echo $f; done; exit 3", NULL };

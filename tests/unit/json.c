@@ -1,4 +1,6 @@
 /* JSON: what is read and refused, limits, order, and what is written; base64. */
+#include <time.h>
+
 #include "libcommon/codec.h"
 #include "tests/unit/tap.h"
 
@@ -158,9 +160,9 @@ static void limits(void)
 	is_num(json_parse(span_of(big, sizeof(big) - 1), NULL, &doc, &e), E_TOOBIG, "T80 a byte more");
 	for (size_t i = 0; i + 3 <= sizeof(big); i += 3)
 		memcpy(big + i, "{},", 3);
-	uint64_t before = clock_ms();
+	clock_t before = clock();
 	is_num(json_parse(span_of(big, 4 << 20), NULL, &doc, &e), E_TOOBIG, "T80 4 MiB of {}, are not parsed");
-	ok(clock_ms() - before < 1000, "and refused at once");
+	ok(clock() - before < CLOCKS_PER_SEC, "and refused at once");
 }
 
 static void writing(void)

@@ -1,6 +1,7 @@
 /* The drawing of progress, on a pseudo-terminal that is read and measured. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -16,6 +17,7 @@ const char ocibox_version[] = "", ocibox_features[] = "";
 
 static char seen[1 << 20];
 static size_t seen_n;
+static atomic_uint drawn; /* how often a capital A came, which only ends the sequence that moves up */
 
 static void *reader(void *arg)
 {
@@ -24,13 +26,21 @@ static void *reader(void *arg)
 
 	while (seen_n < sizeof(seen) - 1 &&
 	       (n = read(fd, seen + seen_n, sizeof(seen) - 1 - seen_n)) > 0)
-		seen_n += (size_t)n;
+		for (; n; n--)
+			atomic_fetch_add(&drawn, seen[seen_n++] == 'A');
 	return NULL;
 }
 
 static void nap_ms(long ms)
 {
 	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 }, NULL);
+}
+
+/* Waits for one more redraw, which takes an eighth of a second where the machine is not busy. */
+static void redrawn(void)
+{
+	for (unsigned was = atomic_load(&drawn), i = 0; atomic_load(&drawn) == was && i < 6000; i++)
+		nap_ms(10);
 }
 
 static int terminal(unsigned columns, unsigned rows, int *master)
@@ -92,11 +102,13 @@ static void run(unsigned columns, unsigned rows)
 
 	memset(m, 0, sizeof(m));
 	seen_n = 0;
+	atomic_store(&drawn, 0);
 	for (unsigned i = 0; i < ARRAY_LEN(m); i++) {
 		snprintf(m[i].name, sizeof(m[i].name), "sha256:%012x", i);
 		m[i].total = 50000000 + i;
 	}
 	pthread_create(&thread, NULL, reader, &master);
+	uint64_t began = clock_ms();
 	struct progress *p = progress_start(PROGRESS_AUTO, slave, m, ARRAY_LEN(m));
 	for (unsigned step = 0; step < 20; step++) {
 		for (unsigned i = step / 4; i < ARRAY_LEN(m) && i < step / 4 + 4; i++) {
@@ -105,11 +117,15 @@ static void run(unsigned columns, unsigned rows)
 		}
 		if (step % 4 == 3)
 			m[step / 4].state = METER_DONE;
-		nap_ms(50);
+		if (step % 5 == 4)
+			redrawn();
+		else
+			nap_ms(50);
 	}
 	m[8].state = METER_FAILED;
 	m[9].state = METER_EXISTS;
 	progress_stop(p);
+	uint64_t most = (clock_ms() - began) / 100 + 2;
 	close(slave);
 	pthread_join(thread, NULL);
 	close(master);
@@ -119,7 +135,7 @@ static void run(unsigned columns, unsigned rows)
 	snprintf(name, sizeof(name), "%u x %u: ", columns, rows);
 	ok(widest() < columns, "%sno line is wider than the terminal (%zu)", name, widest());
 	ok(up < rows, "%sno more lines are redrawn than it has (%u)", name, up);
-	ok(redraws >= 3 && redraws <= 10, "%sat most 10 redraws a second (%u)", name, redraws);
+	ok(redraws >= 3 && redraws <= most, "%sat most 10 redraws a second (%u)", name, redraws);
 	if (columns < 40)
 		return;
 	ok(strstr(seen, "sha256:000000000000") && strstr(seen, "  fetched"),
@@ -150,7 +166,11 @@ static void elsewhere(void)
 	m[0].state = METER_DONE;
 	progress_stop(p);
 	ok(read(fds[0], text, sizeof(text) - 1) > 0, "JSON Lines");
-	is_str(text, "{\"id\":\"x\",\"state\":\"done\",\"done\":5,\"total\":5}\n",
+	/* what else is told goes by the clock */
+	static const char done[] = "{\"id\":\"x\",\"state\":\"done\",\"done\":5,\"total\":5}\n";
+	size_t n = strlen(text);
+
+	is_str(n > sizeof(done) - 1 ? text + n - (sizeof(done) - 1) : text, done,
 	       "the last state is always told");
 	close(fds[0]);
 	close(fds[1]);
