@@ -30,7 +30,7 @@ within "memory"
 rm -rf "$T/r"
 
 "$tools/mklayers" --million "$T/million"
-rss timeout 300 unpack -q "$T/million" "$T/r"
+rss timeout 1200 unpack -q "$T/million" "$T/r"
 rc_is 0 "unpack of 10^6 entries"
 within "T13 memory with 10^6 entries"
 rm -rf "$T/r"

@@ -30,7 +30,8 @@
 #	as_user_nosub	as one that has none (both are made at the first use, home in $T)
 #	user_name nosub|sub	the name of that user
 #	bg CMD...	starts a server in the background: $bg_pid; ended at exit
-#	wait_for N CMD...	tries CMD for N seconds
+#	wait_for N CMD...	tries CMD for N seconds; N is generous: it is for the machine that
+#			stutters, and a good one never waits so long
 #	on_exit COMMAND-TEXT	evaluated at exit, last first
 #	cached NAME CMD...	builds directory NAME of the image cache once, whoever asks
 #				first ($cache/NAME; CMD gets the path to fill); sets $cached
@@ -233,9 +234,10 @@ _end_servers() {
 	_pids=''
 }
 
+# What is about to end is waited for; only a test that fails takes so long.
 _residue() {
 	_r=''
-	_l=40
+	_l=${OCIBOX_TEST_PATIENCE:-600}
 	while _lp=$(_leaked_pids) && [ -n "$_lp" ] && [ $_l -gt 0 ]; do
 		_l=$((_l - 1))
 		sleep 0.05
@@ -245,7 +247,7 @@ _residue() {
 	done
 	for _m in $(_leaked_mounts); do _r="$_r mount $_m;"; done
 	for _m in $(_tmpfiles); do _r="$_r file \$TMPDIR/$_m;"; done
-	_l=40
+	_l=${OCIBOX_TEST_PATIENCE:-600}
 	while [ "$(_ifaces)" != "$_ifs0" ] && [ $_l -gt 0 ]; do
 		_l=$((_l - 1))
 		sleep 0.05
@@ -284,7 +286,7 @@ _cleanup() {
 	for _p in $(_leaked_pids); do kill -9 "$_p" 2>/dev/null; done
 	_leaked_mounts | sort -r | while read -r _m; do umount -l "$_m" 2>/dev/null; done
 	for _u in sub nosub; do
-		[ -f "$T/user-$_u" ] && userdel "$(cat "$T/user-$_u")" >/dev/null 2>&1
+		[ ! -f "$T/user-$_u" ] || _rmuser "$(cat "$T/user-$_u")"
 	done
 	# a tree of foreign ids or of 0000 directories, unpacked by an ordinary user
 	rm -rf --one-file-system "$T" 2>/dev/null || {
@@ -318,6 +320,16 @@ need_applet() {
 	done
 }
 
+# A user whose process has just been killed is still in use, and passwd may be locked.
+_rmuser() {
+	_l=40
+	until userdel "$1" >"$T/.userdel" 2>&1 || ! grep -q "^$1:" /etc/passwd; do
+		_l=$((_l - 1))
+		[ $_l -gt 0 ] || { diag "userdel: $(cat "$T/.userdel")"; return 1; }
+		sleep 0.3
+	done
+}
+
 # _mkuser sub|nosub
 _mkuser() {
 	[ -f "$T/user-$1" ] && return 0
@@ -332,7 +344,7 @@ _mkuser() {
 	_kind=$1
 	shift
 	# passwd's lock is waited for a few seconds only, and suites run in parallel
-	_l=20
+	_l=200
 	until useradd -M -d "$T/home-$_kind" -s /bin/sh "$@" "$_u" 2>"$T/.useradd"; do
 		_l=$((_l - 1))
 		[ $_l -gt 0 ] || { diag "useradd: $(cat "$T/.useradd")"; return 1; }
@@ -415,7 +427,7 @@ start_faultd() {
 	printf '%s\n' "$2" >"$_fd/script"
 	bg "$tools/faultd" "$_fd" "@$_fd/script"
 	faultd=$bg_pid
-	wait_for 10 test -f "$_fd/ready" || { fail "faultd starts"; exit 1; }
+	wait_for 60 test -f "$_fd/ready" || { fail "faultd starts"; exit 1; }
 	addr=$(cat "$_fd/addr.A") url=$(cat "$_fd/url.A")
 }
 

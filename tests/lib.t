@@ -7,7 +7,7 @@ inner() {
 	mkdir -p "$T/src/tests"
 	cp "$top/tests/lib.sh" "$T/src/tests/"
 	printf '. "${0%%/*}/lib.sh"\n%s\n' "$1" >"$T/src/tests/x.t"
-	run env OCIBOX_TEST_TMP="$T/src" sh "$T/src/tests/x.t"
+	run env OCIBOX_TEST_TMP="$T/src" OCIBOX_TEST_PATIENCE=20 sh "$T/src/tests/x.t"
 }
 
 inner 'ok a true; nok b false; is 1 1 c; like abc b d; run sh -c "exit 3"; rc_is 3 e; done_testing'

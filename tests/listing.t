@@ -12,9 +12,9 @@ cat >"$T/one.sh" <<'END'
 # one.sh TOOLS NAME IMAGE [OPTION...]
 tools=$1 name=$2 image=$3
 shift 3
-timeout 60 unpack -q "$@" "$image" "$name.tree" 2>"$name.e1" </dev/null
+timeout 600 unpack -q "$@" "$image" "$name.tree" 2>"$name.e1" </dev/null
 a=$?
-timeout 60 inspect --files --merged --digests --json "$@" "$image" >"$name.list" 2>"$name.e2" </dev/null
+timeout 600 inspect --files --merged --digests --json "$@" "$image" >"$name.list" 2>"$name.e2" </dev/null
 b=$?
 echo "$name $a $b" >>results
 if [ $a != $b ]; then

@@ -64,7 +64,7 @@ while [ $i -lt 8 ]; do
 	pids="$pids $!"
 	i=$((i + 1))
 done
-for p in $pids; do wait "$p" || diag "one failed"; done
+for p in $pids; do wait "$p" || diag "one failed ($?)"; done
 is "$(jq '.auths|length' "$T/many.json")" 8 "eight at once lose nothing"
 
 # credential helpers

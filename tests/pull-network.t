@@ -74,7 +74,7 @@ proxy() {
 	mkdir "$_px"
 	shift
 	bg "$tools/proxyd" "$_px" "$@"
-	wait_for 10 test -f "$_px/addr"
+	wait_for 60 test -f "$_px/addr"
 	proxy=$(cat "$_px/addr")
 }
 proxy one --auth 'me:P4ss word' --map reg.test=127.0.0.1 --map registry.test=127.0.0.1
@@ -153,7 +153,7 @@ fi
 echo "$D http://$(cat "$T/f/addr.M")" >"$T/mirrors"
 p --registries "$T/mirrors" -o "$T/l:m" "$D/x"
 rc_is 0 "a mirror that cuts is left for the origin"
-is "$(jq -r 'select(.server=="D")|select(.path|test("blobs/'"$layer"'"))|.headers.range' "$T/f/log" | tail -n 1)" "bytes=140000-" \
+is "$(jq -r 'select(.server=="D")|select(.path|test("^/v2/x/blobs/'"$layer"'"))|.headers.range' "$T/f/log" | tail -n 1)" "bytes=140000-" \
 	"which is asked for what is still missing"
 rm -rf "$T/l"
 
@@ -189,7 +189,7 @@ os.rename(d + "/port.new", d + "/port")
 srv.serve_forever()
 EOF
 bg python3 "$T/server" "$T" 2>/dev/null
-wait_for 10 test -f "$T/port"
+wait_for 60 test -f "$T/port"
 port=$(cat "$T/port")
 p -o "$T/l:mine" --cert-dir "$T/mine" "127.0.0.1:$port/x"
 rc_is 0 "a client certificate, RSA"
@@ -214,11 +214,11 @@ if [ "$dns" ]; then
 	wait $dns
 	read -r status seconds <"$T/dns-once.rc"
 	is "$status" 69 "no server of DNS answers"
-	ok "in bounded time ($seconds s)" test "$seconds" -le 25
+	ok "in bounded time ($seconds s)" test "$seconds" -le 90
 	like "$(cat "$T/dns-once.err")" 'no answer of DNS within 15 s' "which is said"
 	read -r status seconds <"$T/dns-deadline.rc"
 	is "$status" 75 "nor before the deadline"
-	ok "which holds ($seconds s)" test "$seconds" -le 10
+	ok "which holds ($seconds s)" test "$seconds" -lt 15
 	like "$(cat "$T/dns-deadline.err")" 'deadline' "and is named"
 else
 	skip "needs root and namespaces" 6

@@ -123,7 +123,7 @@ os.rename(d + "/port.new", d + "/port")
 srv.serve_forever()
 EOS
 bg python3 "$T/server" "$T" 2>/dev/null
-wait_for 10 test -f "$T/port"
+wait_for 60 test -f "$T/port"
 cp "$ca" "$T/d/ca.crt"
 cp "$T/certs/bothuses.crt" "$T/d/client.cert"
 cp "$T/certs/bothuses.key" "$T/d/client.key"

@@ -164,7 +164,7 @@ PY
 
 	if [ $kind = plain ]; then
 		# killed at any moment: nothing, or all of it
-		wrong=0
+		wrong=''
 		for ms in 3 8 15 25 40 60 90 130; do
 			push -q "$T/big:latest" "$addr/x/kill$ms:1" >/dev/null 2>&1 &
 			p=$!
@@ -172,10 +172,11 @@ PY
 			kill -9 $p 2>/dev/null
 			wait $p 2>/dev/null
 			if pull -q -o "$T/kill$ms:x" "$addr/x/kill$ms:1" 2>/dev/null; then continue; fi
-			[ "$(jq '.manifests|length' "$T/kill$ms/index.json" 2>/dev/null || echo 0)" = 0 ] || wrong=$((wrong + 1))
-			push -q "$T/big:latest" "$addr/x/kill$ms:1" >/dev/null || wrong=$((wrong + 1))
+			[ "$(jq '.manifests|length' "$T/kill$ms/index.json" 2>/dev/null || echo 0)" = 0 ] ||
+				wrong="$wrong $ms ms: $(cat "$T/kill$ms/index.json");"
+			push -q "$T/big:latest" "$addr/x/kill$ms:1" >/dev/null 2>"$T/err" || wrong="$wrong $ms ms (status $?): $(cat "$T/err");"
 		done
-		is $wrong 0 "kill -9 at eight moments leaves nothing half visible, and the next push succeeds"
+		is "$wrong" "" "kill -9 at eight moments leaves nothing half visible, and the next push succeeds"
 		run push --progress json "$tiny:latest" "$addr/x/progress:1"
 		is "$(grep '^{' "$T/err" | jq -c . | tail -n 1 | jq -r 'type')" object "--progress json"
 		user_name sub >/dev/null 2>&1

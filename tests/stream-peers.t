@@ -77,7 +77,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
   address = "$T/ctd/ttrpc"
 END
 	bg unshare -m containerd -c "$T/ctd/c.toml" >"$T/ctd/log" 2>&1
-	if wait_for 15 ctr -a "$T/ctd/sock" version; then
+	if wait_for 60 ctr -a "$T/ctd/sock" version; then
 		run sh -c "pull -q $name | ctr -a $T/ctd/sock image import --snapshotter native -"
 		rc_is 0 "ctr image import from a pipe"
 		run ctr -a "$T/ctd/sock" image ls
@@ -105,7 +105,7 @@ if have dockerd docker; then
 	bg env TMPDIR="$T/dk" unshare -m dockerd --config-file "$T/dk/c.json" --data-root "$T/dk/root" --exec-root "$T/dk/exec" -p "$T/dk/pid" \
 		-H "unix://$T/dk/sock" --storage-driver vfs --iptables=false --ip6tables=false --bridge none --ip-forward=false \
 		--ip-masq=false >"$T/dk/log" 2>&1
-	if wait_for 20 docker -H "unix://$T/dk/sock" version; then
+	if wait_for 60 docker -H "unix://$T/dk/sock" version; then
 		run sh -c "pull -q $name | docker -H unix://$T/dk/sock load"
 		rc_is 0 "docker load from a pipe"
 		run docker -H "unix://$T/dk/sock" image inspect --format '{{.Id}} {{.RepoTags}}' "$name"
