@@ -184,6 +184,10 @@ feature-text := $(foreach f,$(features),$(if $(CONFIG_$f),+,-)$(shell echo $f | 
 $(G)/applets.c: $(filter applets/%,$(obj-y:.o=.c)) scripts/applet Makefile $(O)/config.mk
 	@mkdir -p $(@D)
 	$(Q)scripts/applet table $(filter applets/%.c,$^) >$@.new
+	$(Q)scripts/applet help $(filter applets/%.c,$^) >$@.help
+	$(Q){ echo 'const unsigned char applets_help[] = {'; \
+		$(if $(CONFIG_HELP_PACKED),gzip -9n,cat) <$@.help | od -An -v -tu1 | sed 's/ *\([0-9][0-9]*\)/\1,/g'; \
+		echo '};'; echo 'const size_t applets_help_n = sizeof(applets_help);'; } >>$@.new
 	$(Q)echo 'const char ocibox_version[] = "$(VERSION)";' >>$@.new
 	$(Q)echo 'const char ocibox_features[] = "$(strip $(feature-text))";' >>$@.new
 	@$(update)

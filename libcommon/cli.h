@@ -17,13 +17,15 @@ struct applet {
 	const char *name;
 	int (*main)(int argc, char **argv);
 	const char *summary;
-	const char *help;
 };
 extern const struct applet applets[];
 extern const size_t applets_n;
+extern const unsigned char applets_help[]; /* all texts of --help (CONFIG_HELP_PACKED: by gzip) */
+extern const size_t applets_help_n;
 extern const char ocibox_version[];
 extern const char ocibox_features[]; /* "+tls +zstd …" */
 extern const char *applet_name;      /* the one that runs: prefix of every message */
+struct span cli_help(struct buf *room); /* the text of --help of the one that runs; room may have to hold it */
 
 /* ---- messages and the end ----------------------------------------------------------------------------------------------------------------------- */
 extern bool cli_quiet, cli_debug;

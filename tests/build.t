@@ -88,9 +88,11 @@ like "$err" 'SHA-256' "by its digest"
 ok "and not kept" test ! -e "$T/src/build/deps/tarballs/musl_1.2.5.orig.tar.gz"
 
 # --- header comments of applets
-printf '/*\n * x - a thing\n *\n * usage: x [OPTION]...\n *\n * options:\n *   -a, --all   all of "it" \\\n */\n' >"$T/x.c"
+printf '/*\n * x - a "thing" \\\n *\n * usage: x [OPTION]...\n *\n * options:\n *   -a, --all   all of "it" \\\n */\n' >"$T/x.c"
 run scripts/applet table "$T/x.c"
-like "$out" 'all of \\"it\\" \\\\\\n"' "texts are quoted for C"
+like "$out" '"a \\"thing\\" \\\\"' "summaries are quoted for C"
+run scripts/applet help "$T/x.c"
+like "$out" '^  -a, --all   all of "it" \\$' "texts of --help are not"
 like "$(scripts/applet kconfig "$T/x.c")" 'bool "x: a thing"' "the summary is the prompt"
 is "$(scripts/applet options "$T/x.c" | tr '\n' ' ')" "all debug help quiet version " "the options"
 printf '/*\n * x - a thing\n *\n * options:\n *   --all   all\n * of it\n */\n' >"$T/x.c"

@@ -5,17 +5,9 @@
 
 #include "libcommon/cli.h"
 
-static const struct applet *applet_found(void)
+static _noreturn_ void put_and_exit(struct span text)
 {
-	for (size_t i = 0; i < applets_n; i++)
-		if (strcmp(applets[i].name, applet_name) == 0)
-			return &applets[i];
-	return NULL;
-}
-
-static _noreturn_ void put_and_exit(const char *text)
-{
-	int r = fd_write_all(STDOUT_FILENO, text, strlen(text));
+	int r = fd_write_all(STDOUT_FILENO, text.p, text.n);
 	if (r < 0)
 		die_err("standard output", r, NULL);
 	exit(0);
@@ -25,7 +17,7 @@ static _noreturn_ void version(void)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	buf_addf(&b, "%s (ocibox) %s\nfeatures: %s\n", applet_name, ocibox_version, ocibox_features);
-	put_and_exit(buf_str(&b));
+	put_and_exit(span_of(b.p, b.n));
 }
 
 static _noreturn_ void bad_option(int argc, char **argv, int opt)
@@ -40,6 +32,13 @@ static _noreturn_ void bad_option(int argc, char **argv, int opt)
 	die(64, "unknown option %s (try --help)", quoted_str(arg));
 }
 
+static _noreturn_ void help(void)
+{
+	_cleanup_(buf_release) struct buf room = BUF_INIT;
+
+	put_and_exit(cli_help(&room));
+}
+
 int cli_getopt(int argc, char **argv, const char *shortopts, const struct option *longopts)
 {
 	char letters[128];
@@ -50,7 +49,7 @@ int cli_getopt(int argc, char **argv, const char *shortopts, const struct option
 		int opt = getopt_long(argc, argv, letters, longopts, NULL);
 		switch (opt) {
 		case 'h':
-			put_and_exit(applet_found() ? applet_found()->help : "");
+			help();
 		case CLI_OPT_COMMON:
 			version();
 		case 'q':

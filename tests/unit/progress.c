@@ -12,7 +12,8 @@
 
 /* What main.c and the applets bring into the real binary. */
 const struct applet applets[1];
-const size_t applets_n;
+const size_t applets_n, applets_help_n;
+const unsigned char applets_help[1];
 const char ocibox_version[] = "", ocibox_features[] = "";
 
 static char seen[1 << 20];
