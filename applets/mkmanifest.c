@@ -40,9 +40,10 @@
  *                               that of IMAGE, so what it took over from OLD is not changed
  *   --squash[=all|new]          make one layer of all, or of those on top of IMAGE (with --rebase: of
  *                               NEW), as tar and gzip of our own: with what later layers delete or
- *                               replace left out. Of all: the history begins anew. Of the new: what
- *                               is below is not read, so a hard link to a file there is refused, and
- *                               a name is what it says, not what a link there makes of it
+ *                               replace left out. Of all: the history begins anew. Of the new: a
+ *                               hard link to a file below is refused; the names below are read only
+ *                               where a layer names a file without its directories, which may be
+ *                               links there (so IMAGE from a pipe is kept in a file first)
  *   --format oci|docker         media types (default: as IMAGE has them, else oci). docker's have
  *                               neither annotations nor zstd
  *   --created TIME              as 2024-05-06T07:08:09Z or seconds since 1970 (default:
@@ -309,6 +310,7 @@ static void open_images(void)
 
 	if (!p.os[0])
 		platform_generic(&p);
+	image_options.again = how.squash == IMAGE_SQUASH_NEW;
 	if (base)
 		cli_image_open(base, &image_options, &how.base);
 	if (how.base && !image_config(how.base))

@@ -186,6 +186,7 @@ struct image_options {
 	struct platform want;     /* os "" : the host's, where there is a choice; a lone manifest of any platform is accepted then */
 	const char *tag;          /* name in index.json, or NULL */
 	const struct digest *digest; /* of the image, or NULL; it wins over tag */
+	bool again;               /* blobs are asked for more than once: what cannot give them is no image to begin with (cli keeps it in a file) */
 	bool verify;              /* hash what comes from a layout's disk too; a stream is always verified */
 	bool whole;               /* no choice by platform: an index with all documents that it names, nested ones too */
 	bool top_only;            /* no choice by platform: the document that index.json names, and no other; as of a whole image */
@@ -412,9 +413,14 @@ int image_verify(struct image *img, const struct listing_options *o, struct veri
  *
  * The tree that unpack would make, by the same rules: names cleaned, whiteouts and opaque directories applied, links in names followed. Memory is
  * bounded: what does not fit goes to an unlinked file. */
+struct listing;
 struct listing_options {
 	bool upon;           /* something unknown lies below: whiteouts and opaque marks are kept, and a hard link to a file below is refused
 			      * (E_UNSUPPORTED) */
+	/* (upon) Its names, asked for when one of an entry leads where no entry has made a directory: there may be a link below. The listing owns
+	 * *out. NULL: as if there were none. */
+	int (*below)(void *arg, struct listing **out, struct err *e);
+	void *below_arg;
 	bool digests;        /* SHA-256 of the contents of regular files */
 	bool contents;       /* keep them (in an unlinked file), for listing_contents() */
 	struct tar_limits tar;

@@ -59,6 +59,29 @@ static void name_file(const char *text, struct operand *op, struct stat *st)
 	*op = (struct operand){ .path = xstrdup(text) };
 }
 
+/* What can be read only once, unless it is to be read again. */
+static int open_stream(struct stream *s, const struct image_options *o, struct image **img, struct err *e)
+{
+	if (!o->again)
+		return image_open_stream(s, o, img, e);
+
+	const uint64_t most = o->spool_max ? o->spool_max : MIB(1) << 16;
+	int fd = spool_open(), r = fd;
+
+	if (r >= 0) {
+		_cleanup_(sink_closep) struct sink *out = sink_from_fd(fd, false);
+		for (struct span w; !out->err && out->offset <= most && (w = stream_peek(s)).n; stream_skip(s, w.n))
+			sink_write(out, w);
+		r = out->offset > most ? E_TOOBIG : sink_flush(out);
+	}
+	if (r >= 0)
+		r = stream_error(s) ? stream_error(s) : lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
+	stream_close(s);
+	if (r < 0)
+		return err_set(e, r, "a temporary file in TMPDIR for the image: %s%s", err_word(r), r == E_TOOBIG ? " (--spool-max)" : "");
+	return image_open_file(fd, o, img, e);
+}
+
 /* Redirected from a file it can be read in any order; a pipe cannot. */
 static int open_stdin(const struct image_options *o, struct image **img, struct err *e)
 {
@@ -70,7 +93,7 @@ static int open_stdin(const struct image_options *o, struct image **img, struct 
 		if (fd >= 0)
 			return image_open_file(fd, o, img, e);
 	}
-	return image_open_stream(cli_stdin(), o, img, e);
+	return open_stream(cli_stdin(), o, img, e);
 }
 
 static int open_path(const struct operand *op, bool is_dir, const struct image_options *o,
@@ -91,7 +114,7 @@ static int open_path(const struct operand *op, bool is_dir, const struct image_o
 		return -errno;
 	/* a named pipe, /dev/fd/N of a shell's <(…) */
 	if (!S_ISREG(st.st_mode))
-		return image_open_stream(stream_from_fd(fd, true), &with, img, e);
+		return open_stream(stream_from_fd(fd, true), &with, img, e);
 	return image_open_file(fd, &with, img, e);
 }
 

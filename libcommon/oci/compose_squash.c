@@ -35,23 +35,53 @@ static int add(struct listing *l, const struct composed_layer *c, const struct l
 	return layer_end(c->from, s, &c->diff_id, r, e);
 }
 
+struct squashing {
+	const struct composition *c;
+	const struct listing_options *limits;
+	struct blob_stats *stats;
+};
+
+static int add_all(struct listing *l, const struct squashing *s, const struct listing_options *lo,
+		   size_t from, size_t to, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = from; r == 0 && i < to; i++) {
+		r = add(l, &s->c->layers[i], lo, s->stats, e);
+		if (r < 0) {
+			err_set(e, r, "%s", err_word(r));
+			err_prefix(e, "layer %zu of %zu", i + 1, s->c->layers_n);
+		}
+	}
+	return r;
+}
+
+/* The names of what is not squashed. */
+static int list_below(void *arg, struct listing **out, struct err *e)
+{
+	const struct squashing *s = arg;
+	struct listing_options lo = *s->limits;
+
+	lo.memory = MIB(3);
+	int r = listing_new(&lo, out, e);
+	return r < 0 ? r : add_all(*out, s, &lo, 0, s->c->squash_from, e);
+}
+
 static int squash(const struct composition *c, const struct listing_options *limits,
 		  const struct squash_options *so, struct layer_file *out, struct blob_stats *stats,
 		  struct err *e)
 {
 	_cleanup_(listing_closep) struct listing *l = NULL;
+	struct squashing s = { c, limits, stats };
 	struct listing_options lo = *limits;
 
 	lo.upon = c->squash_from > 0;
 	lo.contents = true;
+	lo.below = lo.upon ? list_below : NULL;
+	lo.below_arg = &s;
 	int r = listing_new(&lo, &l, e);
-	for (size_t i = c->squash_from; r == 0 && i < c->layers_n; i++) {
-		r = add(l, &c->layers[i], &lo, stats, e);
-		if (r < 0) {
-			err_set(e, r, "%s", err_word(r));
-			err_prefix(e, "layer %zu of %zu", i + 1, c->layers_n);
-		}
-	}
+	if (r == 0)
+		r = add_all(l, &s, &lo, c->squash_from, c->layers_n, e);
 	if (r == 0)
 		r = listing_done(l, e);
 	return r < 0 ? r : squash_layer(l, so, out, stats, e);

@@ -104,6 +104,7 @@ void listing_close(struct listing *l)
 		return;
 	pages_release(&l->pages);
 	free(l->inode_pages);
+	listing_close(l->below);
 	extras_release(&l->extras);
 	buf_release(&l->name.path);
 	buf_release(&l->parent_path);

@@ -38,6 +38,7 @@ struct listing_level {
 
 struct listing {
 	struct listing_options o;
+	struct listing *below; /* once it is known */
 	struct err *e; /* while it is filled */
 	struct pages pages;
 	struct name_tree names;
