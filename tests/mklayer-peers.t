@@ -113,6 +113,10 @@ else
 	skip "umoci is not here" 2
 fi
 
+# serves CMD...: the server that bg started answers CMD; one that has ended is not waited for
+answers() { "$@" || [ ! -e "/proc/$bg_pid/exe" ]; }
+serves() { wait_for 120 answers "$@" && "$@" >/dev/null 2>&1; }
+
 # ---- containerd ----
 if have containerd ctr nsenter; then
 	mkdir "$T/ctd" "$T/ctd/m"
@@ -128,7 +132,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 END
 	bg unshare -m containerd -c "$T/ctd/c.toml" >"$T/ctd/log" 2>&1
 	ctr() { nsenter -t $bg_pid -m ctr -a "$T/ctd/sock" "$@"; }
-	if wait_for 15 ctr version; then
+	if serves ctr version; then
 		for s in native overlayfs; do
 			run ctr image import --snapshotter $s --base-name localhost/$s "$T/s.tar"
 			rc_is 0 "ctr image import, $s"
@@ -159,7 +163,7 @@ if have dockerd docker nsenter; then
 		bg env TMPDIR="$T/dk" unshare -m dockerd --config-file "$T/dk/c.json" --data-root "$T/dk/root" --exec-root "$T/dk/exec" -p "$T/dk/pid" \
 			-H "unix://$T/dk/sock" --storage-driver $s --iptables=false --ip6tables=false --bridge none --ip-forward=false \
 			--ip-masq=false >"$T/dk/log" 2>&1
-		if wait_for 20 docker -H "unix://$T/dk/sock" version; then
+		if serves docker -H "unix://$T/dk/sock" version; then
 			run docker -H "unix://$T/dk/sock" load -i "$T/s.tar"
 			rc_is 0 "docker load, $s"
 			run docker -H "unix://$T/dk/sock" create $name

@@ -35,7 +35,7 @@ shift 4
 while read -r c o; do
 	to=$dir/$c
 	[ ! "$fill" ] || { mkdir "$to" && cd "$to" && to=.; }
-	timeout 60 unpack -q "$@" $o "$cases/$c" "$to" </dev/null 2>"$dir.err/$c"
+	timeout 300 unpack -q "$@" $o "$cases/$c" "$to" </dev/null 2>"$dir.err/$c"
 	echo "$c $?"
 done <"$options"
 END
