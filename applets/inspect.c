@@ -235,14 +235,15 @@ static void put_told(struct inspect *in,
 
 /* ---- files ---- */
 
-static void put_entry(struct inspect *in, struct json_out *o, const struct cli_entry *c)
+static void put_entry(struct inspect *in, struct json_out *o, const struct tar_entry *e,
+		      const unsigned char *sha256)
 {
 	if (in->json) {
-		cli_entry_json(o, c);
+		cli_entry_json(o, e, sha256);
 		json_end(o, '}');
 		put_json(in, o);
 	} else {
-		cli_entry_line(&o->b, c, in->digests);
+		cli_entry_line(&o->b, e, sha256, in->digests);
 		sink_write(in->out, buf_span(&o->b));
 		buf_clear(&o->b);
 	}
@@ -272,9 +273,6 @@ static int list_layer(struct inspect *in, size_t layer, struct stream *s)
 
 	while ((r = tar_next(t, &e)) > 0) {
 		bool hashed = in->digests && e->type == TAR_FILE;
-		struct cli_entry c = cli_entry_from_tar(e);
-
-		c.sha256 = hashed ? sum : NULL;
 
 		if (in->json) {
 			json_begin(&o, '{');
@@ -284,7 +282,7 @@ static int list_layer(struct inspect *in, size_t layer, struct stream *s)
 		r = hashed ? hash_data(t, sum) : 0;
 		if (r < 0)
 			return r;
-		put_entry(in, &o, &c);
+		put_entry(in, &o, e, hashed ? sum : NULL);
 	}
 	return r;
 }
@@ -339,7 +337,7 @@ static void put_merged(struct inspect *in)
 		fail(in, r);
 	while ((r = listing_next(l, &e, &in->e)) > 0) {
 		/* in JSON the number of the inode says what is a link */
-		const struct cli_entry c = cli_entry_from_listing(e, !in->json);
+		const struct tar_entry t = listing_tar_entry(e, !in->json);
 
 		if (in->json) {
 			json_begin(&o, '{');
@@ -350,7 +348,7 @@ static void put_merged(struct inspect *in)
 			json_key(&o, "links");
 			json_put_i64(&o, e->nlink);
 		}
-		put_entry(in, &o, &c);
+		put_entry(in, &o, &t, e->sha256);
 	}
 	if (r < 0)
 		fail(in, r);
@@ -439,7 +437,7 @@ int inspect_main(int argc, char **argv)
 	bool top = in.what == INDEX || (in.what == SUMMARY && in.raw && !in.how.want.os[0]);
 	in.how.whole = whole;
 	in.how.top_only = top;
-	cli_jail(NULL, 0);
+	cli_jail(NULL, 0, CLI_JAIL_SPOOL);
 	cli_image_open(in.operand, &in.how, &in.img);
 	in.out = sink_from_fd(STDOUT_FILENO, false);
 	if (top)

@@ -360,7 +360,7 @@ int mklayer_main(int argc, char **argv)
 	if (fd < 0)
 		die_err(quoted_str(dir), fd, NULL);
 	struct before *before = lower ? open_lower(&e) : NULL;
-	cli_jail(&digests.dir, digests.dir >= 0);
+	cli_jail(&digests.dir, 1, CLI_JAIL_SPOOL);
 	if (lower_image)
 		before = open_lower_image(&e);
 	struct sink *made = sink_hash(sink_from_fd(STDOUT_FILENO, false), HASH_SHA256);

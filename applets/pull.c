@@ -106,7 +106,6 @@ struct pull {
 	struct registry *r;
 	struct selection sel;
 	struct meter *meters;
-	struct progress *progress;
 };
 
 enum {
@@ -139,9 +138,7 @@ static const struct option long_options[] = {
 
 static _noreturn_ void fail(struct pull *p, int code, const struct err *e)
 {
-	if (CFG_PROGRESS)
-		progress_stop(steal_ptr(&p->progress));
-	die_err(p->reference_arg, code, e);
+	cli_registry_fail(&p->cli, p->reference_arg, code, e);
 }
 
 /* What an image says of its own platform. An index was chosen from by its word, so that a config
@@ -228,42 +225,17 @@ static void start_progress(struct pull *p)
 	p->fetch.meters = p->meters = xcalloc(n ? n : 1, sizeof(*p->meters));
 	for (size_t i = 0; i < n; i++)
 		cli_meter_name(&p->meters[i], &p->sel.blobs[i]);
-	if (CFG_PROGRESS)
-		p->progress = progress_start(p->cli.progress_mode, p->cli.progress_fd,
-					     p->meters, n);
+	cli_registry_begin(&p->cli, p->meters, n);
 }
 
-/*
- * What the network brings can only be written where it belongs. Not where credential helpers are
- * set up: they are other programs, with places of their own.
- */
-static void close_door(struct pull *p, const struct layout *l)
+/* A layout that is yet to be made needs the directory that it will be in. */
+static void close_door(struct pull *p)
 {
-	_cleanup_(fd_closep) int tmp = -1, parent = -1;
-	int dirs[3];
-	struct jail_options j = { .write_below = dirs, .allow_network = true };
+	_cleanup_(fd_closep) int fd = p->layout ? dir_open(AT_FDCWD, p->layout) : -1;
 
-	if (credentials_have_helpers(p->cli.registry.credentials))
-		return;
-	if (p->cli.digestfile.dir >= 0)
-		dirs[j.write_below_n++] = p->cli.digestfile.dir;
-	if (l) {
-		dirs[j.write_below_n++] = l->dirfd;
-	} else if (p->layout) {
-		/* a layout that is yet to be made needs the directory that it will be in */
-		parent = dir_open(AT_FDCWD, p->layout);
-		if (parent < 0)
-			parent = cli_open_parent(p->layout);
-		if (parent >= 0)
-			dirs[j.write_below_n++] = parent;
-	} else if (p->fetch.spool_max) {
-		tmp = spool_dir();
-		if (tmp >= 0)
-			dirs[j.write_below_n++] = tmp;
-	}
-	int r = jail(&j);
-	if (r < 0)
-		die_err("the jail", r, NULL);
+	if (p->layout && fd < 0)
+		fd = cli_open_parent(p->layout);
+	cli_registry_jail(&p->cli, fd, !p->layout && p->fetch.spool_max);
 }
 
 static void write_stream(struct pull *p)
@@ -290,7 +262,7 @@ static void write_layout(struct pull *p)
 	int r = layout_open(p->layout, true, &l, &e);
 	if (r < 0)
 		die_output(quoted_str(p->layout), r, &e);
-	close_door(p, &l);
+	cli_registry_jail(&p->cli, l.dirfd, false);
 	start_progress(p);
 	layout_clean(&l);
 	r = fetch_image_to_layout(p->r, &p->sel, &l, p->tag || p->selection.referrers ? p->tag : p->reference.tag,
@@ -338,7 +310,7 @@ int pull_main(int argc, char **argv)
 		r = mirrors_open(p.registries, &p.cli.registry.mirrors, &e);
 	if (r < 0)
 		die_err(NULL, r, &e);
-	close_door(&p, NULL);
+	close_door(&p);
 	r = registry_open(&p.reference, &p.cli.registry, &p.r, &e);
 	if (!r)
 		r = registry_select(p.r, &p.reference, &p.selection, &p.sel, &e);
@@ -348,8 +320,7 @@ int pull_main(int argc, char **argv)
 		write_layout(&p);
 	else
 		write_stream(&p);
-	if (CFG_PROGRESS)
-		progress_stop(p.progress);
+	cli_registry_end(&p.cli);
 	cli_digestfile_digest(&p.cli.digestfile, &p.sel.top->digest);
 	summary(&p, began);
 	registry_close(p.r);

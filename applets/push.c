@@ -111,7 +111,6 @@ struct push_cli {
 	struct push plan;
 	struct push_stats stats;
 	struct meter *meters;
-	struct progress *progress;
 };
 
 enum { CHUNK_MIN = 64 << 10 };
@@ -145,9 +144,7 @@ static const struct option long_options[] = {
 
 static _noreturn_ void fail(struct push_cli *p, int code, const struct err *e)
 {
-	if (CFG_PROGRESS)
-		progress_stop(steal_ptr(&p->progress));
-	die_err(p->reference_arg, code, e);
+	cli_registry_fail(&p->cli, p->reference_arg, code, e);
 }
 
 /* ---- the command line ---- */
@@ -261,30 +258,6 @@ static void parse_options(struct push_cli *p, int argc, char **argv)
 
 /* ---- what is sent ---- */
 
-/*
- * A registry that answers can only make us write where it is due. Not where credential helpers are
- * set up: they are other programs, with places of their own.
- */
-static void close_door(struct push_cli *p)
-{
-	_cleanup_(fd_closep) int tmp = -1;
-	int dirs[2];
-	struct jail_options j = { .write_below = dirs, .allow_network = true };
-
-	if (credentials_have_helpers(p->cli.registry.credentials))
-		return;
-	if (p->cli.digestfile.dir >= 0)
-		dirs[j.write_below_n++] = p->cli.digestfile.dir;
-	if (!p->img || !image_random_access(p->img)) {
-		tmp = spool_dir();
-		if (tmp >= 0)
-			dirs[j.write_below_n++] = tmp;
-	}
-	int r = jail(&j);
-	if (r < 0)
-		die_err("the jail", r, NULL);
-}
-
 /* What the reference says that it is, before anything is sent. */
 static void check_digest(struct push_cli *p)
 {
@@ -390,15 +363,12 @@ static void send_all(struct push_cli *p)
 	p->push.meters = p->meters = xcalloc(p->plan.blobs_n + 1, sizeof(*p->meters));
 	for (size_t i = 0; i < p->plan.blobs_n; i++)
 		cli_meter_name(&p->meters[i], p->plan.blobs[i].d);
-	if (CFG_PROGRESS)
-		p->progress = progress_start(p->cli.progress_mode, p->cli.progress_fd, p->meters,
-					     p->plan.blobs_n);
+	cli_registry_begin(&p->cli, p->meters, p->plan.blobs_n);
 	cli_on_signal(on_signal, p);
 	r = push_run(p->r, &p->plan, &p->push, &p->stats, &e);
 	if (r < 0)
 		fail(p, r, &e);
-	if (CFG_PROGRESS)
-		progress_stop(steal_ptr(&p->progress));
+	cli_registry_end(&p->cli);
 }
 
 static void summary(const struct push_cli *p, uint64_t began)
@@ -436,7 +406,7 @@ int push_main(int argc, char **argv)
 	if (!p.artifact.type)
 		open_image(&p);
 	cli_registry_credentials(&p.cli, p.reference.domain);
-	close_door(&p);
+	cli_registry_jail(&p.cli, -1, !p.img || !image_random_access(p.img));
 	int r = registry_open(&p.reference, &p.cli.registry, &p.r, &e);
 	if (r < 0)
 		fail(&p, r, &e);

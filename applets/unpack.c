@@ -168,26 +168,6 @@ static void become_root(void)
 		how.same_owner = false;
 }
 
-/* Writes only below the target, and where a stream's parts may have to wait. */
-static void close_the_door(int target)
-{
-	const char *tmp = getenv("TMPDIR");
-	int write_below[3] = { target };
-	struct jail_options j = { .write_below = write_below, .write_below_n = 1 };
-	const char *const places[] = { tmp && *tmp ? tmp : "/var/tmp",
-				       tmp && *tmp ? NULL : "/tmp" };
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		int fd = places[i] ? dir_open(AT_FDCWD, places[i]) : -1;
-		if (fd >= 0)
-			write_below[j.write_below_n++] = fd;
-	}
-	int r = jail(&j);
-	if (r < 0)
-		die_err("the jail", r, NULL);
-	for (size_t i = 1; i < j.write_below_n; i++)
-		fd_close(write_below[i]);
-}
-
 static void write_bundle_config(const struct image *img, int target, int rootfs)
 {
 	_cleanup_(buf_release) struct buf json = BUF_INIT;
@@ -209,7 +189,7 @@ static void fill_tree(int target)
 	_cleanup_(fd_closep) int rootfs = -1;
 	struct apply_stats stats = { 0 };
 	struct err e = { 0 };
-	close_the_door(target);
+	cli_jail(&target, 1, CLI_JAIL_SPOOL);
 	cli_image_open(image, &image_options, &img);
 	if (bundle) {
 		rootfs = mkdirat(target, "rootfs", 0700) < 0 ? -errno : dir_open(target, "rootfs");
@@ -232,7 +212,7 @@ static void fill_store(int store, const char *path, enum apply_form form)
 	_cleanup_(buf_release) struct buf list = BUF_INIT;
 	struct apply_stats stats = { 0 };
 	struct err e = { 0 };
-	close_the_door(store);
+	cli_jail(&store, 1, CLI_JAIL_SPOOL);
 	cli_image_open(image, &image_options, &img);
 	int r = unpack_layers(img, store, form, &how, sync_disk, &names, &stats, &e);
 	if (r < 0)

@@ -132,6 +132,7 @@ void cli_annotation(struct json **all, const char *value);
 void cli_unset_annotation(struct json **all, const char *value);
 
 /* ---- options about a registry: what pull, push, login and logout share ----------------------------------------------------------- */
+struct progress;
 enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
 /* --digestfile: opened before the work, written after it. A plain file is replaced; what a link or a device name stands for is written to. */
 struct digestfile {
@@ -149,6 +150,7 @@ struct registry_cli {
 	struct digestfile digestfile;
 	enum progress_mode progress_mode;
 	int progress_fd;
+	struct progress *progress; /* while something is transferred, or NULL */
 };
 #define CLI_REGISTRY_OPTIONS \
 	{ "authfile", required_argument, NULL, CLI_OPT_REGISTRY }, \
@@ -171,9 +173,16 @@ bool cli_registry_option(struct registry_cli *c, int opt); /* false: it is none 
 void cli_registry_check(struct registry_cli *c);           /* once all options are read; opens the digestfile */
 /* Opens the credentials; those of --creds-fd are for domain. */
 void cli_registry_credentials(struct registry_cli *c, const char *domain);
+/* The door (cli_jail) of who talks to a registry: what the network brings can only be written below dir (-1: none), into the digestfile and, with spool,
+ * into TMPDIR. It stays open where credential helpers are set up: they are other programs, with places of their own. */
+void cli_registry_jail(struct registry_cli *c, int dir, bool spool);
+/* The progress of n blobs, drawn until _end or _fail; the meters outlive it. */
+void cli_registry_begin(struct registry_cli *c, struct meter *meters, size_t n);
+void cli_registry_end(struct registry_cli *c);
+_noreturn_ void cli_registry_fail(struct registry_cli *c, const char *what, int code, const struct err *e); /* die_err, below what is drawn */
 /* REGISTRY[/PATH], as login takes it: the key of its credentials, and a reference without a repository. Dies with 64. */
 const char *cli_registry_key(const char *arg, struct reference *ref);
-void cli_meter_name(struct meter *m, const struct descriptor *d);
+void cli_meter_name(struct meter *m, const struct descriptor *d); /* and its total */
 
 void cli_stats(const struct blob_stats *s); /* --stats: one line of JSON on stderr */
 
@@ -226,26 +235,15 @@ bool cli_apply_option(int opt, const char *value, struct apply_options *o); /* f
 void cli_apply_tell(const struct apply_stats *s); /* what was left out or changed */
 
 /* ---- entries of layers, shown ------------------------------------------------------------------------------------------------------------ */
-struct cli_entry {
-	enum tar_type type;
-	struct span name, link;
-	uint32_t mode;
-	uint64_t uid, gid, size;
-	struct tar_time mtime;
-	uint32_t dev_major, dev_minor;
-	const struct tar_xattr *xattrs, *acls; /* acls: text */
-	size_t xattrs_n, acls_n;
-	const unsigned char *sha256; /* of the contents, or NULL */
-};
-struct cli_entry cli_entry_from_tar(const struct tar_entry *e);
-/* links: a further name of a file is shown as a hard link to its first. */
-struct cli_entry cli_entry_from_listing(const struct listing_entry *e, bool links);
-/* As tar tvf does, with control bytes escaped; and as members of a JSON object. */
-void cli_entry_line(struct buf *b, const struct cli_entry *e, bool digests);
-void cli_entry_json(struct json_out *o, const struct cli_entry *e);
+/* As tar tvf does, with control bytes escaped, appended with a line feed; and as members of a JSON object that has been begun. sha256: of the contents, or
+ * NULL; digests: there is a column for it. */
+void cli_entry_line(struct buf *b, const struct tar_entry *e, const unsigned char *sha256, bool digests);
+void cli_entry_json(struct json_out *o, const struct tar_entry *e, const unsigned char *sha256);
 
-/* ---- the door, closed: from here on no sockets, and files only below write_below and in TMPDIR -------- */
-void cli_jail(const int *write_below, size_t n);
+/* ---- the door, closed: from here on files are only made and changed below write_below (-1: none) and where allow says so, and there are no sockets
+ * but by CLI_JAIL_NETWORK. Before the first thread. Dies. */
+enum { CLI_JAIL_SPOOL = 1, CLI_JAIL_NETWORK = 2 }; /* the directory of spool_open(); TCP */
+void cli_jail(const int *write_below, size_t n, unsigned allow);
 
 /* ---- guard: the work is done by a child (io.h, guard_fork) -------------------------------------------------------------------------- */
 /* False in the child. True in the parent when the child has succeeded; else it undoes, and ends as the child did. */
@@ -256,7 +254,6 @@ void cli_on_signal(void (*undo)(void *arg), void *arg);
 
 /* ---- progress ------------------------------------------------------------------------------------------------------------------------------------------- */
 enum progress_mode cli_progress_mode(const char *value); /* dies with 64 */
-struct progress;
 /* Draws the meters on stderr (auto: only on a terminal) or writes JSON Lines to fd (stderr, or --progress-fd) from a thread of its own.
  * NULL where nothing is to be drawn. The meters outlive it. */
 struct progress *progress_start(enum progress_mode mode, int fd, struct meter *meters, size_t n);

@@ -463,8 +463,9 @@ int listing_done(struct listing *l, struct err *e);
 /* The next entry, valid until the next call: 1, 0 at the end, or an error. Depth first, the entries of one directory by the bytes of their names
  * (whiteouts before them). */
 int listing_next(struct listing *l, const struct listing_entry **entry, struct err *e);
-void listing_skip(struct listing *l);   /* what is inside the directory that came last is left out */
 void listing_rewind(struct listing *l); /* from the root again */
+/* It as an entry of an archive. links: a further name of a file is a hard link to its first, else it is a file, too. */
+struct tar_entry listing_tar_entry(const struct listing_entry *e, bool links);
 /* What is called name in the directory dir, by its inode (0 is the root; name "" is the directory itself): 1, or 0 where there is none. Its path is
  * name only, its first_name is not told, and listing_next() goes on as if nothing had been asked. */
 int listing_find(struct listing *l, uint32_t dir, struct span name, const struct listing_entry **entry, struct err *e);

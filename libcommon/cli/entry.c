@@ -15,47 +15,6 @@ static const char *const words[] = {
 	[TAR_FIFO] = "fifo",
 };
 
-struct cli_entry cli_entry_from_tar(const struct tar_entry *e)
-{
-	return (struct cli_entry){
-		.type = e->type,
-		.name = e->name,
-		.link = e->link,
-		.mode = e->mode,
-		.uid = e->uid,
-		.gid = e->gid,
-		.size = e->size,
-		.mtime = e->mtime,
-		.dev_major = e->dev_major,
-		.dev_minor = e->dev_minor,
-		.xattrs = e->xattrs,
-		.xattrs_n = e->xattrs_n,
-		.acls = e->acls,
-		.acls_n = e->acls_n,
-	};
-}
-
-struct cli_entry cli_entry_from_listing(const struct listing_entry *e, bool links)
-{
-	bool link = links && e->first_name.n;
-
-	return (struct cli_entry){
-		.type = link ? TAR_HARDLINK : e->type,
-		.name = e->path,
-		.link = link ? e->first_name : e->link,
-		.mode = e->mode,
-		.uid = e->uid,
-		.gid = e->gid,
-		.size = e->size,
-		.mtime = e->mtime,
-		.dev_major = e->dev_major,
-		.dev_minor = e->dev_minor,
-		.xattrs = e->xattrs,
-		.xattrs_n = e->xattrs_n,
-		.sha256 = e->sha256,
-	};
-}
-
 /* Lines are made of digits, not by printf: there may be millions. */
 static char *put_text(char *p, const char *s, size_t n)
 {
@@ -77,7 +36,7 @@ static char *put_digits(char *p, uint64_t v, int least)
 	return p;
 }
 
-static char *put_mode(char *p, const struct cli_entry *e)
+static char *put_mode(char *p, const struct tar_entry *e)
 {
 	*p++ = letters[e->type];
 	for (int i = 0; i < 9; i++) {
@@ -119,7 +78,7 @@ static char *put_seconds(char *p, int64_t sec)
 }
 
 /* Owner and size in 19 columns, more where they need it. */
-static char *put_owner_and_size(char *p, const struct cli_entry *e)
+static char *put_owner_and_size(char *p, const struct tar_entry *e)
 {
 	char size[48], *s = size, *start = p;
 
@@ -139,7 +98,8 @@ static char *put_owner_and_size(char *p, const struct cli_entry *e)
 	return put_text(p, size, (size_t)(s - size));
 }
 
-void cli_entry_line(struct buf *b, const struct cli_entry *e, bool digests)
+void cli_entry_line(struct buf *b, const struct tar_entry *e, const unsigned char *sha256,
+		    bool digests)
 {
 	char line[256], *p = put_mode(line, e), *t;
 
@@ -149,8 +109,8 @@ void cli_entry_line(struct buf *b, const struct cli_entry *e, bool digests)
 	t = put_time(p, e->mtime, ' ');
 	p = t ? t : put_seconds(p, e->mtime.sec);
 	*p++ = ' ';
-	if (digests && e->sha256) {
-		num_to_hex(e->sha256, 32, p);
+	if (digests && sha256) {
+		num_to_hex(sha256, 32, p);
 		p += 64;
 		*p++ = ' ';
 	} else if (digests) {
@@ -222,7 +182,7 @@ static void put_json_time(struct json_out *o, struct tar_time t)
 	json_put_str(o, span_of(text, (size_t)(p - text)));
 }
 
-void cli_entry_json(struct json_out *o, const struct cli_entry *e)
+void cli_entry_json(struct json_out *o, const struct tar_entry *e, const unsigned char *sha256)
 {
 	char mode[8], hex[7 + 65] = "sha256:";
 
@@ -244,9 +204,9 @@ void cli_entry_json(struct json_out *o, const struct cli_entry *e)
 	}
 	put_xattrs(o, "xattrs", e->xattrs, e->xattrs_n);
 	put_xattrs(o, "acls", e->acls, e->acls_n);
-	if (!e->sha256)
+	if (!sha256)
 		return;
-	num_to_hex(e->sha256, 32, hex + 7);
+	num_to_hex(sha256, 32, hex + 7);
 	json_key(o, "digest");
 	json_put_str(o, span_str(hex));
 }

@@ -3,11 +3,11 @@
 
 #include "libcommon/cli.h"
 
-void cli_jail(const int *write_below, size_t n)
+void cli_jail(const int *write_below, size_t n, unsigned allow)
 {
 	_cleanup_(freep) int *fd = xcalloc(n + 1, sizeof(*fd));
-	struct jail_options j = { .write_below = fd };
-	int tmp = spool_dir();
+	struct jail_options j = { .write_below = fd, .allow_network = allow & CLI_JAIL_NETWORK };
+	int tmp = allow & CLI_JAIL_SPOOL ? spool_dir() : -1;
 
 	for (size_t i = 0; i < n; i++)
 		if (write_below[i] >= 0)

@@ -64,7 +64,7 @@ void cli_output_open(struct image_output *o)
 	/* a layout that is yet to be made needs the directory that it will be in */
 	if (o->layout && fd < 0)
 		fd = cli_open_parent(o->layout);
-	cli_jail((int[]){ o->digestfile.dir, fd }, 2);
+	cli_jail((int[]){ o->digestfile.dir, fd }, 2, CLI_JAIL_SPOOL);
 	fd_close(fd);
 }
 

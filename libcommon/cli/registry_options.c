@@ -92,6 +92,30 @@ void cli_registry_credentials(struct registry_cli *c, const char *domain)
 		die_err(NULL, r, &e);
 }
 
+void cli_registry_jail(struct registry_cli *c, int dir, bool spool)
+{
+	if (!credentials_have_helpers(c->registry.credentials))
+		cli_jail((int[]){ c->digestfile.dir, dir }, 2, CLI_JAIL_NETWORK | (spool ? CLI_JAIL_SPOOL : 0));
+}
+
+void cli_registry_begin(struct registry_cli *c, struct meter *meters, size_t n)
+{
+	if (CFG_PROGRESS)
+		c->progress = progress_start(c->progress_mode, c->progress_fd, meters, n);
+}
+
+void cli_registry_end(struct registry_cli *c)
+{
+	if (CFG_PROGRESS)
+		progress_stop(steal_ptr(&c->progress));
+}
+
+void cli_registry_fail(struct registry_cli *c, const char *what, int code, const struct err *e)
+{
+	cli_registry_end(c);
+	die_err(what, code, e);
+}
+
 void cli_meter_name(struct meter *m, const struct descriptor *d)
 {
 	char text[DIGEST_TEXT_MAX];

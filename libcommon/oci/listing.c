@@ -291,15 +291,30 @@ int listing_name_after(struct listing *l, uint32_t dir, struct buf *name, struct
 	return found;
 }
 
-void listing_skip(struct listing *l)
-{
-	l->descend = false;
-}
-
 void listing_rewind(struct listing *l)
 {
 	l->begun = l->descend = false;
 	l->levels_n = 0;
+}
+
+struct tar_entry listing_tar_entry(const struct listing_entry *e, bool links)
+{
+	bool link = links && e->first_name.n;
+
+	return (struct tar_entry){
+		.type = link ? TAR_HARDLINK : e->type,
+		.name = e->path,
+		.link = link ? e->first_name : e->link,
+		.mode = e->mode,
+		.uid = e->uid,
+		.gid = e->gid,
+		.mtime = e->mtime,
+		.size = e->size,
+		.dev_major = e->dev_major,
+		.dev_minor = e->dev_minor,
+		.xattrs = e->xattrs,
+		.xattrs_n = e->xattrs_n,
+	};
 }
 
 bool listing_is_upon(const struct listing *l)

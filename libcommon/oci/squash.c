@@ -70,22 +70,15 @@ static int put_contents(struct squash *s, uint64_t size)
 
 static int put_entry(struct squash *s, const struct listing_entry *e)
 {
-	bool link = e->first_name.n > 0;
-	struct tar_entry t = {
-		.type = link ? TAR_HARDLINK : e->type,
-		.name = e->path.n ? e->path : SPAN("."),
-		.link = link ? e->first_name : e->link,
-		.mode = e->type == TAR_SYMLINK ? 0777 : e->mode,
-		.uid = e->uid,
-		.gid = e->gid,
-		.mtime.sec = e->mtime.sec,
-		.size = link ? 0 : e->size,
-		.dev_major = e->dev_major,
-		.dev_minor = e->dev_minor,
-		.xattrs = e->xattrs,
-		.xattrs_n = link ? 0 : e->xattrs_n,
-	};
+	struct tar_entry t = listing_tar_entry(e, true);
 
+	if (!t.name.n)
+		t.name = SPAN(".");
+	if (t.type == TAR_SYMLINK)
+		t.mode = 0777;
+	if (t.type == TAR_HARDLINK)
+		t.size = t.xattrs_n = 0;
+	t.mtime.nsec = 0;
 	if (s->o->has_clamp && t.mtime.sec > s->o->clamp)
 		t.mtime.sec = s->o->clamp;
 	int r = put_header(s, &t);
