@@ -43,8 +43,10 @@
  *   --compression-level N       1 to 9 for gzip (default: 6), 1 to 4 for zstd (default: 3)
  *   --exclude GLOB              leave out matching names, at any depth unless GLOB begins with /
  *                               (may be repeated)
- *   --owner ID, --group ID      owner and group of all entries, as numbers
- *   --mtime SECONDS             time of all entries, in seconds since 1970
+ *   --owner ID, --group ID      owner and group of all entries, as numbers: names are looked up
+ *                               nowhere (of tar's NAME:ID, ID counts)
+ *   --mtime TIME                time of all entries: SECONDS or @SECONDS since 1970,
+ *                               2024-05-06T07:08:09+02:00 or ...Z, or 2024-05-06[ 07:08[:09]] in UTC
  *   --prefix DIR                put DIR in front of all names, and look there in the tree before
  *   --map                       as an ordinary user: see ids as they are inside the user
  *                               namespace that unpack works in; device nodes, which unpack
@@ -67,6 +69,7 @@
  *   mklayer --owner 0 --group 0 --prefix srv/app build > app.tar.gz
  *   mklayer --lower "$(unpack -l layout layers)" --upper upper > change.tar.gz
  */
+#include <ctype.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -137,6 +140,29 @@ static int64_t seconds(const char *option, const char *value)
 	return (int64_t)cli_number(option, value + (*value == '@'), INT64_MAX);
 }
 
+static int64_t any_time(const char *value)
+{
+	struct err e = { 0 };
+	int64_t t;
+
+	if (time_seconds(value, &t, &e) < 0)
+		die(64, "--mtime: %s", e.text);
+	return t;
+}
+
+/* ID, or NAME:ID as tar has it, whose name no layer holds. "1:2" is somebody's owner and group. */
+static uint32_t id_of(const char *option, const char *value)
+{
+	const char *colon = isdigit((unsigned char)*value) ? NULL : strchr(value, ':');
+	const char *id = colon ? colon + 1 : value;
+
+	id += *id == '+';
+	if (!*id || strspn(id, "0123456789") < strlen(id))
+		die(64, "%s: %s is no number, and a layer has no names of users and groups (that of root is 0)",
+		    option, quoted_str(value));
+	return (uint32_t)cli_number(option, id, UINT32_MAX - 1);
+}
+
 /* As names in a layer are: no slash in front or at the end, no empty part, no dots. */
 static const char *clean_prefix(const char *value)
 {
@@ -186,15 +212,15 @@ static void set_option(int opt)
 		break;
 	case OPT_OWNER:
 		how.has_uid = true;
-		how.uid = (uint32_t)cli_number("--owner", optarg, UINT32_MAX - 1);
+		how.uid = id_of("--owner", optarg);
 		break;
 	case OPT_GROUP:
 		how.has_gid = true;
-		how.gid = (uint32_t)cli_number("--group", optarg, UINT32_MAX - 1);
+		how.gid = id_of("--group", optarg);
 		break;
 	case OPT_MTIME:
 		how.has_mtime = true;
-		how.mtime = seconds("--mtime", optarg);
+		how.mtime = any_time(optarg);
 		break;
 	case OPT_PREFIX:
 		how.prefix = clean_prefix(optarg);

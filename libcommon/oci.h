@@ -150,6 +150,7 @@ struct json *config_edit_json(struct config_edit *c);
 int config_edit_write(const struct config_edit *c, struct buf *out, struct err *e);
 /* RFC 3339, or seconds since 1970: as RFC 3339 in UTC. E_USAGE. malloc'd in *out. */
 int time_canonical(const char *s, char **out, struct err *e);
+int time_seconds(const char *s, int64_t *out, struct err *e); /* the same, rounded down to a second */
 
 /* ---- image layout (image-spec image-layout.md) ---------------------------------------------------------------------------------------- */
 struct layout {

@@ -146,6 +146,29 @@ case $(mklayer --version) in
 esac
 
 # ---- refusals: by name, and never a whole archive ----
+# ---- owner and time as tar and touch take them ----
+mkdir "$T/om"
+echo x >"$T/om/f"
+for o in 7 +7 root:7 :7; do
+	is "$(mklayer --owner "$o" --group "$o" "$T/om" | tar -tvzf - --numeric-owner | awk '{ print $2 }' | sort -u)" 7/7 "--owner and --group $o"
+done
+for o in root 1000:100 0x7 -1 "" 4294967295 '7 '; do
+	run mklayer --owner "$o" "$T/om"
+	rc_is 64 "--owner '$o'"
+done
+run mklayer --group staff "$T/om"
+like "$err" '--group: staff is no number, and a layer has no names' "which is told"
+for t in 1704096000 @1704096000 2024-01-01T08:00:00Z 2024-01-01T09:30:00.9+01:30 "2024-01-01 08:00" "2024-01-01 08:00:00"; do
+	is "$(TZ=Asia/Tokyo mklayer --mtime "$t" "$T/om" | tar -tvzf - --utc --full-time | awk '{ print $4, $5 }' | sort -u)" "2024-01-01 08:00:00" "--mtime $t"
+done
+for t in 1969-12-31 1900-02-28; do
+	is "$(mklayer --mtime "$t" "$T/om" | tar -tvzf - --utc --full-time | awk '{ print $4, $5 }' | sort -u)" "$t 00:00:00" "--mtime $t"
+done
+for t in yesterday -1 2024-02-30 ""; do
+	run mklayer --mtime "$t" "$T/om"
+	rc_is 64 "--mtime '$t'"
+done
+
 broken() { # NAME STATUS PATTERN
 	rc_is "$2" "$1 is refused"
 	like "$err" "$3" "by name"

@@ -95,19 +95,49 @@ static bool rfc3339(struct span s, int64_t *seconds, struct span *fraction)
 	return tm.tm_mday == f[2] && *seconds >= SECONDS_MIN && *seconds <= SECONDS_MAX;
 }
 
-int time_canonical(const char *s, char **out, struct err *e)
+/* text: what is missing of a time of the day, and UTC, is put there; *fraction points into it. */
+static int any_time(const char *s, char text[48], int64_t *seconds, struct span *fraction,
+		    struct err *e)
 {
-	struct span text = span_str(s), fraction = { 0 };
-	int64_t seconds = 0;
+	size_t length = strlen(s);
 	uint64_t n;
 
-	if (num_u64(text, (uint64_t)SECONDS_MAX, &n) == 0)
-		seconds = (int64_t)n;
-	else if (!rfc3339(text, &seconds, &fraction))
-		return err_set(e, E_USAGE,
-			       "%s is neither a time such as 2024-05-06T07:08:09Z nor seconds "
-			       "since 1970",
-			       quoted(text));
-	*out = text_of(seconds, fraction);
-	return 0;
+	*fraction = span_of(NULL, 0);
+	if (num_u64(span_str(s + (*s == '@')), (uint64_t)SECONDS_MAX, &n) == 0) {
+		*seconds = (int64_t)n;
+		return 0;
+	}
+	snprintf(text, 48, "%s%s", s,
+		 length == 10   ? "T00:00:00Z"
+		 : length == 16 ? ":00Z"
+		 : length == 19 ? "Z"
+				: "");
+	if (length > 10 && text[10] == ' ')
+		text[10] = 'T';
+	if (length < 40 && rfc3339(span_str(text), seconds, fraction))
+		return 0;
+	return err_set(e, E_USAGE,
+		       "%s is neither a time such as 2024-05-06T07:08:09Z or 2024-05-06 nor seconds "
+		       "since 1970",
+		       quoted_str(s));
+}
+
+int time_canonical(const char *s, char **out, struct err *e)
+{
+	struct span fraction;
+	int64_t seconds;
+	char text[48];
+	int r = any_time(s, text, &seconds, &fraction, e);
+
+	if (r == 0)
+		*out = text_of(seconds, fraction);
+	return r;
+}
+
+int time_seconds(const char *s, int64_t *out, struct err *e)
+{
+	struct span fraction;
+	char text[48];
+
+	return any_time(s, text, out, &fraction, e);
 }
