@@ -87,6 +87,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libcommon/cli.h"
@@ -192,6 +193,19 @@ static void parse_reference(struct push_cli *p, bool artifact)
 	strs_release(&more);
 }
 
+/* A lone operand is a REFERENCE; where that is no name of one, or nothing comes in, it was meant as IMAGE. */
+static void refuse_lone_image(const char *operand)
+{
+	_cleanup_(freep) char *path = xstrdup(operand);
+	struct stat st, in;
+
+	path[strcspn(path, ":@")] = '\0';
+	if (stat(operand, &st) < 0 && stat(path, &st) < 0)
+		return;
+	if (*path == '.' || *path == '/' || (fstat(STDIN_FILENO, &in) == 0 && S_ISCHR(in.st_mode)))
+		die(64, "%s is here: to which REFERENCE shall it go? (push IMAGE REFERENCE)", operand);
+}
+
 static void parse_operands(struct push_cli *p, int argc, char **argv)
 {
 	int n = argc - optind;
@@ -208,6 +222,8 @@ static void parse_operands(struct push_cli *p, int argc, char **argv)
 		p->files_n = (size_t)n - 1;
 	} else if (n == 2) {
 		p->image_arg = argv[optind];
+	} else {
+		refuse_lone_image(argv[optind]);
 	}
 	p->reference_arg = argv[artifact ? optind : argc - 1];
 	parse_reference(p, artifact);

@@ -196,6 +196,12 @@ done
 
 run push
 rc_is 64 "no reference is 64"
+for i in "$tiny" "$tiny:latest"; do
+	run push "$i"
+	is "$rc $err" "64 push: $i is here: to which REFERENCE shall it go? (push IMAGE REFERENCE)" "an image without a reference"
+done
+run sh -c 'cd "${1%/*}" && echo x | push "${1##*/}"' sh "$tiny"
+unlike "$err" 'is here' "but a name may be both, where something comes through a pipe"
 run push a b c
 rc_is 64 "three operands are 64"
 run push --jobs 0 "$tiny:latest" x:1
