@@ -127,6 +127,13 @@ case $(uname -m) in x86_64) a='["amd64",null]' ;; aarch64) a='["arm64",null]' ;;
 if [ "$a" ]; then is "$(jqc host.tar '[.architecture,.variant]')" "$a" "the platform of this machine, of no special processor"; else skip "unknown machine"; fi
 
 # ---- standard input ----
+for how in "- <one.tar" one.tar "- <one.tar.gz"; do
+	gzip -c one.tar >one.tar.gz
+	run sh -c "mkmanifest -o lay:notalayer --layer $how"
+	rc_is 65 "an image for a layer: --layer $how"
+	like "$err" 'it is an image, not a layer \(-b takes one\)' "which is told"
+done
+rm one.tar.gz
 run sh -c 'mkmanifest --layer - -b - <one.tar'
 rc_is 64 "standard input can be read once"
 run sh -c 'mkmanifest --layer - --layer - <l1.tar'

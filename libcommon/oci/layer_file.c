@@ -102,6 +102,17 @@ static struct tap *tap_open(struct stream *src, struct sink *out, uint64_t max)
 
 /* ---- measured ---- */
 
+/* A layer may hold any names, but who gives an image for one made a mistake. */
+static bool is_image_stream(struct tar *t, const struct tar_entry *e)
+{
+	static const char key[] = "\"imageLayoutVersion\"";
+	struct span w = span_of(NULL, 0);
+
+	if (e->type == TAR_FILE && span_is(e->name, "oci-layout") && e->size < 1024)
+		w = stream_peek(tar_data(t));
+	return w.n && memmem(w.p, MIN(w.n, (size_t)e->size), key, sizeof(key) - 1);
+}
+
 /* 0 at the end of a whole tar. */
 static int walk(struct stream *inflated, const struct layer_limits *lim, struct err *e)
 {
@@ -110,9 +121,11 @@ static int walk(struct stream *inflated, const struct layer_limits *lim, struct 
 	int r;
 
 	tar = tar_open(inflated, &lim->tar, e);
-	do
+	r = tar_next(tar, &entry);
+	if (r > 0 && is_image_stream(tar, entry))
+		return err_set(e, E_UNSUPPORTED, "it is an image, not a layer (-b takes one)");
+	while (r > 0)
 		r = tar_next(tar, &entry);
-	while (r > 0);
 	if (r == 0 && !tar_has_end(tar))
 		r = err_set(e, E_TRUNCATED,
 			    "the tar has no end (did the command before the pipe fail?)");
