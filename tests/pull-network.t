@@ -168,27 +168,11 @@ rc_is 69 "that of another port is not this one's"
 rm -rf "$T/l" "$T/.config"
 
 # ---- a client certificate ----
-mkdir -p "$T/www/v2/x/manifests" "$T/www/v2/x/blobs" "$T/mine"
-cp "$img/blobs/sha256/${man#sha256:}" "$T/www/v2/x/manifests/latest"
-for b in "$img"/blobs/sha256/*; do cp "$b" "$T/www/v2/x/blobs/sha256:${b##*/}"; done
+mkdir "$T/mine"
 openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=me -keyout "$T/mine/me.key" -out "$T/mine/me.cert" -days 2 2>/dev/null
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=me -keyout "$T/ec.key" -out "$T/ec.cert" -days 2 2>/dev/null
 cat "$T/mine/me.cert" "$T/ec.cert" >"$T/clients.crt"
-cat >"$T/server" <<'EOF'
-import http.server, os, ssl, sys
-d = sys.argv[1]
-os.chdir(d + "/www")
-ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-ctx.load_cert_chain(d + "/certs/good.crt", d + "/certs/good.key")
-ctx.load_verify_locations(d + "/clients.crt")
-ctx.verify_mode = ssl.CERT_REQUIRED
-srv = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-srv.socket = ctx.wrap_socket(srv.socket, server_side=True)
-open(d + "/port.new", "w").write(str(srv.server_address[1]))
-os.rename(d + "/port.new", d + "/port")
-srv.serve_forever()
-EOF
-bg python3 "$T/server" "$T" 2>/dev/null
+bg "$tools/layoutd" "$img" "$T" "$T/clients.crt" 2>/dev/null
 wait_for 60 test -f "$T/port"
 port=$(cat "$T/port")
 p -o "$T/l:mine" --cert-dir "$T/mine" "127.0.0.1:$port/x"

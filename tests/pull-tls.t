@@ -103,26 +103,8 @@ like "$rc" '^(64|65|69)$' "a file of CAs without any"
 like "$err" 'empty.*no PEM' "is named"
 
 # ---- docker's certs.d: ca.crt, client.cert, client.key ----
-mkdir -p "$T/www/v2/x/manifests" "$T/www/v2/x/blobs" "$T/d"
-man=$(jq -r '.manifests[0].digest' "$img/index.json")
-cp "$img/blobs/sha256/${man#sha256:}" "$T/www/v2/x/manifests/latest"
-for b in "$img"/blobs/sha256/*; do cp "$b" "$T/www/v2/x/blobs/sha256:${b##*/}"; done
-cat >"$T/server" <<'EOS'
-import http.server, os, ssl, sys
-d = sys.argv[1]
-os.chdir(d + "/www")
-ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-ctx.load_cert_chain(d + "/certs/good.crt", d + "/certs/good.key")
-ctx.load_verify_locations(d + "/certs/ca.crt")
-ctx.verify_mode = ssl.CERT_REQUIRED
-ctx.maximum_version = ssl.TLSVersion.TLSv1_2
-srv = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-srv.socket = ctx.wrap_socket(srv.socket, server_side=True)
-open(d + "/port.new", "w").write(str(srv.server_address[1]))
-os.rename(d + "/port.new", d + "/port")
-srv.serve_forever()
-EOS
-bg python3 "$T/server" "$T" 2>/dev/null
+mkdir "$T/d"
+bg "$tools/layoutd" "$img" "$T" "$ca" TLSv1_2 2>/dev/null
 wait_for 60 test -f "$T/port"
 cp "$ca" "$T/d/ca.crt"
 cp "$T/certs/bothuses.crt" "$T/d/client.cert"
