@@ -155,8 +155,11 @@ else
 	skip "skopeo is not here" 4
 fi
 if is_root && have podman; then
-	ok "podman load takes its platform" podman --root "$T/pod" --runroot "$T/podrun" --storage-driver vfs load -q -i s.tar
-	podman --root "$T/pod" --runroot "$T/podrun" --storage-driver vfs rmi -fa >/dev/null 2>&1
+	# nothing of it is shared with the podman of another test
+	printf '[engine]\nevents_logger="none"\nlock_type="file"\n' >"$T/podconf"
+	pod() { CONTAINERS_CONF=$T/podconf podman --root "$T/pod" --runroot "$T/podrun" --tmpdir "$T/podtmp" --storage-driver vfs "$@"; }
+	ok "podman load takes its platform" pod load -q -i s.tar
+	pod rmi -fa >/dev/null 2>&1
 else
 	skip "podman is not here"
 fi

@@ -187,7 +187,7 @@ if [ ${#T} -gt 30 ]; then
 	skip "podman takes no long names of directories: TMPDIR has one" 8
 elif have podman; then
 	mkdir "$T/pod"
-	printf '[containers]\ndefault_ulimits=["nofile=1024:1024","nproc=1024:1024"]\n[engine]\ncgroup_manager="cgroupfs"\nevents_logger="none"\n' >"$T/pod/conf"
+	printf '[containers]\ndefault_ulimits=["nofile=1024:1024","nproc=1024:1024"]\n[engine]\ncgroup_manager="cgroupfs"\nevents_logger="none"\nlock_type="file"\n' >"$T/pod/conf"
 	for s in vfs overlay; do
 		# its mounts stay in a namespace of their own
 		cat >"$T/pod/judge" <<END

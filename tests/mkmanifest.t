@@ -365,7 +365,7 @@ is "$(jqc unset.tar '[.config,.author]')" '[{"ExposedPorts":{"80/tcp":{}},"Env":
 	"all of them taken away"
 if have podman && is_root; then
 	mkdir pod
-	printf '[containers]\ndefault_ulimits=["nofile=1024:1024"]\n[engine]\ncgroup_manager="cgroupfs"\nevents_logger="none"\n' >pod/conf
+	printf '[containers]\ndefault_ulimits=["nofile=1024:1024"]\n[engine]\ncgroup_manager="cgroupfs"\nevents_logger="none"\nlock_type="file"\n' >pod/conf
 	# its mounts stay in a namespace of their own
 	pod() { CONTAINERS_CONF=$T/pod/conf unshare -m podman --root "$T/pod/root" --runroot "$T/pod/run" --tmpdir "$T/pod/tmp" --storage-driver=vfs "$@"; }
 	mkdir ctx

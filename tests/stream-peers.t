@@ -45,7 +45,7 @@ rc_is 0 "skopeo reads docker-archive, by manifest.json"
 # ---- podman ----
 if have podman; then
 	mkdir "$T/pod"
-	printf '[containers]\ndefault_ulimits=["nofile=1024:1024"]\n[engine]\ncgroup_manager="cgroupfs"\nevents_logger="none"\n' >"$T/pod/conf"
+	printf '[containers]\ndefault_ulimits=["nofile=1024:1024"]\n[engine]\ncgroup_manager="cgroupfs"\nevents_logger="none"\nlock_type="file"\n' >"$T/pod/conf"
 	# its mounts stay in a namespace of their own
 	pod() { CONTAINERS_CONF=$T/pod/conf unshare -m podman --root "$T/pod/root" --runroot "$T/pod/run" --tmpdir "$T/pod/tmp" --storage-driver=vfs "$@"; }
 	run sh -c "pull -q $name | CONTAINERS_CONF=$T/pod/conf unshare -m podman --root $T/pod/root --runroot $T/pod/run --tmpdir $T/pod/tmp --storage-driver=vfs load"
