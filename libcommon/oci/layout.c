@@ -320,11 +320,11 @@ static bool is_stale(int dirfd, const char *name)
 	       st.st_mtime < time(NULL) - STALE_SECONDS;
 }
 
-static void clean_one(int dirfd, const char *name)
+static void clean_one(int dirfd, const char *name, bool ours)
 {
 	_cleanup_(fd_closep) int fd = -1;
 
-	if (!is_stale(dirfd, name))
+	if (!ours && !is_stale(dirfd, name))
 		return;
 	fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd >= 0 && fd_lock(fd, true, false) == 0 && still_named(dirfd, name, fd))
@@ -334,14 +334,19 @@ static void clean_one(int dirfd, const char *name)
 /* What an interrupted run leaves: partial blobs, and the temporary names of file_replace. */
 static bool is_leftover(const char *name)
 {
-	struct span s = span_str(name);
-
-	return span_starts(s, PARTIAL) || span_starts(s, ".index.json.") ||
-	       span_starts(s, ".oci-layout.") ||
+	return span_starts(span_str(name), PARTIAL) ||
 	       (name[0] == '.' && strspn(name + 1, "0123456789abcdef") >= 64);
 }
 
-static void clean_dir(int dirfd, const char *path)
+static bool is_leftover_of_index(const char *name)
+{
+	struct span s = span_str(name);
+
+	return span_starts(s, ".index.json.") || span_starts(s, ".oci-layout.");
+}
+
+/* Ours: nobody else is at what the index leaves. */
+static void clean_dir(int dirfd, const char *path, bool ours)
 {
 	int fd = dir_open(dirfd, path);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -351,14 +356,18 @@ static void clean_dir(int dirfd, const char *path)
 		return;
 	}
 	for (struct dirent *d; (d = readdir(dir));)
-		if (is_leftover(d->d_name))
-			clean_one(fd, d->d_name);
+		if (is_leftover(d->d_name) || is_leftover_of_index(d->d_name))
+			clean_one(fd, d->d_name, ours && is_leftover_of_index(d->d_name));
 	closedir(dir);
 }
 
 void layout_clean(const struct layout *l)
 {
-	clean_dir(l->dirfd, ".");
+	/* who replaces the index holds the lock */
+	int lock = layout_lock(l->dirfd);
+
+	clean_dir(l->dirfd, ".", lock >= 0);
+	fd_close(lock);
 	for (enum hash_alg alg = HASH_SHA256; alg <= HASH_SHA512; alg++)
-		clean_dir(l->blobs, digest_alg_name(alg));
+		clean_dir(l->blobs, digest_alg_name(alg), false);
 }
