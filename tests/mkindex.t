@@ -154,14 +154,15 @@ if have skopeo; then
 else
 	skip "skopeo is not here" 4
 fi
-if is_root && have podman; then
+# podman refuses a run directory with a name of more than 50 letters
+if is_root && have podman && [ ${#T} -le 40 ]; then
 	# nothing of it is shared with the podman of another test
 	printf '[engine]\nevents_logger="none"\nlock_type="file"\n' >"$T/podconf"
 	pod() { CONTAINERS_CONF=$T/podconf podman --root "$T/pod" --runroot "$T/podrun" --tmpdir "$T/podtmp" --storage-driver vfs "$@"; }
 	ok "podman load takes its platform" pod load -q -i s.tar
 	pod rmi -fa >/dev/null 2>&1
 else
-	skip "podman is not here"
+	skip "podman is not here, or TMPDIR is too long for it"
 fi
 cd / || exit 99
 done_testing
