@@ -333,6 +333,15 @@ run unpack -l "$T/through" "$T/x"
 is "$rc $(find "$T/x"/*/* -name old | wc -l)" "0 2" "T15 as a layer for overlayfs, too"
 rm -rf "$T/x" "$T/through"
 
+# ---- the lowest layer hides nothing, whatever the order of its entries ----
+img lowest 'D("d/") + F(".wh.d") + D("o/") + F("o/f") + F("o/.wh..wh..opq") + F("x") + F(".wh.x")'
+run unpack "$T/lowest" "$T/x"
+is "$rc $(cd "$T/x" && echo *)" "0 d o x" "whiteouts of the lowest layer hide nothing that it made"
+rm -rf "$T/x"
+run unpack -l "$T/lowest" "$T/x"
+is "$rc $(cd "$T/x"/*/* && echo * o/*)" "0 d o x o/f" "nor do they as a layer for overlayfs"
+rm -rf "$T/x" "$T/lowest"
+
 # ---- directories deeper than the stack of a recursion (T13) ----
 deep='b"".join(pax([("path", "d/" * i)]) + D("d/") for i in range(1, 1500))'
 img deep "F('a') + $deep" "$deep + F('d/.wh..wh..opq')" "$deep + F('d/.wh..wh..opq') + F('b')" 'F(".wh.d")'

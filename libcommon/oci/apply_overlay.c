@@ -147,7 +147,7 @@ int overlay_whiteout(struct apply *a, const char *name)
 {
 	_cleanup_(view_release) struct view v = { 0 };
 	struct stat st;
-	int r = look_at_parent(a, &v);
+	int r = a->lowers_n ? look_at_parent(a, &v) : 0;
 	if (r <= 0)
 		return r;
 	bool shown = view_look(&v, name, 1, &st) >= 0;
@@ -182,7 +182,7 @@ int overlay_opaque(struct apply *a)
 {
 	_cleanup_(view_release) struct view v = { 0 };
 	bool shown = false;
-	int r = look_at_parent(a, &v);
+	int r = a->lowers_n ? look_at_parent(a, &v) : 0;
 	if (r <= 0)
 		return r;
 	for (size_t i = 1; i < v.n; i++)
