@@ -45,6 +45,7 @@ enum {
 	E_EMPTY = -10010,       /* empty input                                         66 */
 	E_UNAVAILABLE = -10011, /* DNS, connection, TLS, 5xx after retries             69 */
 	E_EXISTS = -10012,      /* target exists, is in use, or no room to create it   73 */
+	E_TMPDIR = -10017,      /* there is no directory for temporary files           73 */
 	E_IO = -10013,          /* reading or writing failed without an errno          74 */
 	E_TRY_LATER = -10014,   /* 429, deadline, throughput floor                     75 */
 	E_PROTOCOL = -10015,    /* the other side breaks the protocol                  76 */

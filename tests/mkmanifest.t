@@ -127,6 +127,9 @@ case $(uname -m) in x86_64) a='["amd64",null]' ;; aarch64) a='["arm64",null]' ;;
 if [ "$a" ]; then is "$(jqc host.tar '[.architecture,.variant]')" "$a" "the platform of this machine, of no special processor"; else skip "unknown machine"; fi
 
 # ---- standard input ----
+run sh -c 'cat l1.tar | TMPDIR=/nonexistent mkmanifest --layer - -o lay:nowhere; echo $? >rc; cat one.tar | TMPDIR=/nonexistent mkmanifest --layer l1.tar -b - --squash=new -o lay:nowhere'
+is "$(cat rc) $rc $err" "73 73 mkmanifest: standard input: a temporary file in TMPDIR: there is no such directory
+mkmanifest: standard input: a temporary file in TMPDIR for the image: there is no such directory" "a TMPDIR that is not there is 73"
 for how in "- <one.tar" one.tar "- <one.tar.gz"; do
 	gzip -c one.tar >one.tar.gz
 	run sh -c "mkmanifest -o lay:notalayer --layer $how"
@@ -628,7 +631,7 @@ else
 	skip "no small file system" 8
 fi
 run sh -c 'cat l1.tar | TMPDIR=$PWD/nosuch mkmanifest --layer - -o lay:q'
-like "$err" 'a temporary file in TMPDIR: No such file' "a TMPDIR that is not there is named"
+like "$err" 'a temporary file in TMPDIR: there is no such directory' "a TMPDIR that is not there is named"
 if [ -e /dev/full ]; then
 	run sh -c 'mkmanifest --layer l1.tar >/dev/full'
 	rc_is 73 "no room for the stream"

@@ -139,4 +139,9 @@ p whole
 rc_is 0 "with a goodbye it is whole"
 p blob
 rc_is 0 "a blob tells by its digest"
+# the port is for HTTPS: what the server says of it is shown
+start_registry forhttps --tls
+run pull --retries 0 --plain-http "$addr/x:1"
+is "$rc $err" "76 pull: $addr/x:1: Client sent an HTTP request to an HTTPS server. (HTTP 400)" "--plain-http to a port for TLS"
+
 done_testing

@@ -69,6 +69,7 @@ const char *err_word(int code)
 		{ E_EMPTY, "empty input" },
 		{ E_UNAVAILABLE, "not available" },
 		{ E_EXISTS, "exists already" },
+		{ E_TMPDIR, "there is no such directory" },
 		{ E_IO, "input/output error" },
 		{ E_TRY_LATER, "try again later" },
 		{ E_PROTOCOL, "protocol error" },

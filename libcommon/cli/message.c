@@ -134,6 +134,7 @@ int exit_status(int code)
 	case E_UNAVAILABLE:
 		return 69;
 	case E_EXISTS:
+	case E_TMPDIR:
 		return 73;
 	case E_IO:
 		return 74;

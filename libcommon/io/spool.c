@@ -28,5 +28,7 @@ bool spool_dir_is_disk(void)
 int spool_open(void)
 {
 	_cleanup_(fd_closep) int dir = spool_dir();
+	if (dir == -ENOENT || dir == -ENOTDIR)
+		return E_TMPDIR;
 	return dir < 0 ? dir : tmp_unlinked(dir);
 }

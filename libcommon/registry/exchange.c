@@ -364,6 +364,10 @@ int exchange_fault(struct exchange *x, const char *hint, struct err *e)
 	if (stream_read_all(&x->body, DRAIN_MAX, &raw) == 0 && raw.n && raw.p[0] == '{' &&
 	    json_parse(buf_span(&raw), &lim, &doc, &ignored) == 0)
 		message = error_message(doc);
+	/* what Go's servers say of HTTP on a port for HTTPS */
+	struct span text = span_trim(buf_span(&raw));
+	if (status == 400 && text.n && !strchr("{<", text.p[0]) && span_find(text, '\n') == text.n)
+		message = text;
 	if (message.n)
 		buf_add_quoted(&words, message, 256);
 	else
