@@ -53,7 +53,7 @@
  *   64   wrong usage
  *   65   bad, truncated or over-budget data, wrong digest
  *   66   image not found, empty standard input
- *   73   DIR exists and is not empty, or another process fills it
+ *   73   DIR cannot be made, is not empty, or another process fills it
  *   77   a permission is missing
  *
  * examples:
@@ -238,7 +238,7 @@ static void fill_store(int store, const char *path, enum apply_form form)
 static int open_store(char **path, enum apply_form *form)
 {
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		die_err(dir, -errno, NULL);
+		die_output(dir, -errno, NULL);
 	_cleanup_(fd_closep) int top = dir_open(AT_FDCWD, dir);
 	if (top < 0)
 		die_err(dir, top, NULL);
@@ -272,7 +272,7 @@ static void unpack_tree(void)
 	guard_hold();
 	int r = staging_open(dir, &s, &e);
 	if (r < 0)
-		die_err(NULL, r, &e);
+		die_output(NULL, r, &e);
 	if (!cli_guarded(undo_tree, &s)) {
 		fill_tree(s.fd);
 		exit(0);

@@ -35,7 +35,7 @@ void debug(const char *fmt, ...) _printf_(1, 2);
 _noreturn_ void die(int status, const char *fmt, ...) _printf_(2, 3);
 /* "applet: WHAT: e->text or the code's words", then exit with the code's status (sysexits, design section 4.10). what may be NULL. */
 _noreturn_ void die_err(const char *what, int code, const struct err *e);
-/* The same for what an applet was to make: a place that does not exist is no missing input (73, not 66). */
+/* The same for what an applet was to make: a place that does not exist is no missing input (73, not 66). what may be NULL. */
 _noreturn_ void die_output(const char *what, int code, const struct err *e);
 int exit_status(int code); /* sysexits status of -errno or E_ */
 /* In chain loaders every own error ends with 125. */
@@ -49,6 +49,7 @@ enum { /* values of long options without a letter start here; the common ones st
 	CLI_OPT = 256,
 	CLI_OPT_CONFIG_SET = 0x5000, /* + enum config_member */
 	CLI_OPT_CONFIG_UNSET = CLI_OPT_CONFIG_SET + EDIT_N,
+	CLI_OPT_APPLY = 0x5100,
 	CLI_OPT_RUN = 0x6000,
 	CLI_OPT_REGISTRY = 0x6100,
 	CLI_OPT_TRANSFER = 0x6200,
@@ -218,7 +219,7 @@ void cli_image_open(const char *operand, const struct image_options *o, struct i
 
 /* ---- layers applied to a tree: what applets that do so share ---------------------------------------------------------------------- */
 enum { /* for their tables of options */
-	CLI_APPLY_NO_SAME_OWNER = 0x6000,
+	CLI_APPLY_NO_SAME_OWNER = CLI_OPT_APPLY,
 	CLI_APPLY_NO_XATTRS,
 	CLI_APPLY_NO_DEVICES,
 	CLI_APPLY_IGNORE_FAILED,

@@ -71,8 +71,10 @@ mkdir "$T/elsewhere/real"
 run unpack "$T/small" "$T/link"
 ok "a link to an empty directory: the tree is there" "$tc" "$T/want" "$T/elsewhere/real"
 rm -rf "$T/elsewhere" "$T/link"
-run unpack "$T/small" "$T/no/such/parent"
-rc_is 66 "a parent that is not there"
+for o in '' -l; do
+	run unpack ${o:+"$o"} "$T/small" "$T/no/such/parent"
+	rc_is 73 "a parent that is not there${o:+, $o}"
+done
 long=$(printf '%0250d' 0)
 run unpack "$T/small" "$T/$long"
 rc_is 0 "a DIR of 250 letters"

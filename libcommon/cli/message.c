@@ -68,20 +68,23 @@ static const char *advice(int code)
 	}
 }
 
-void die_err(const char *what, int code, const struct err *e)
+static _noreturn_ void die_as(int status, const char *what, int code, const struct err *e)
 {
 	const char *text = e && e->code && e->text[0] ? e->text : err_word(code);
-	int status = exit_status(code);
-	if (what)
-		die(status, "%s: %s%s", what, text, advice(code));
-	die(status, "%s%s", text, advice(code));
+
+	die(status, "%s%s%s%s", what ? what : "", what ? ": " : "", text, advice(code));
+}
+
+void die_err(const char *what, int code, const struct err *e)
+{
+	die_as(exit_status(code), what, code, e);
 }
 
 void die_output(const char *what, int code, const struct err *e)
 {
 	int status = exit_status(code);
 
-	die(status == 66 ? 73 : status, "%s: %s%s", what, e && e->code ? e->text : err_word(code), advice(code));
+	die_as(status == 66 ? 73 : status, what, code, e);
 }
 
 static int errno_status(int code)
