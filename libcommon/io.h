@@ -264,7 +264,5 @@ struct meter {
 	_Atomic int state;          /* enum meter_state */
 };
 enum meter_state { METER_WAITING, METER_RUNNING, METER_DONE, METER_EXISTS, METER_FAILED };
-/* Passes src through and counts in m. Owns src. */
-struct stream *stream_metered(struct stream *src, struct meter *m);
 
 #endif

@@ -515,7 +515,6 @@ int before_from_dirs(const int *dirs, size_t n, enum overlay_marks marks, struct
 /* What an image's layers hold: a listing with digests, which it owns. */
 struct before *before_from_listing(struct listing *l, struct err *e);
 void before_close(struct before *b); /* NULL is fine */
-void before_closep(struct before **b);
 struct diff_options {
 	const char *const *exclude; /* globs on names from the directory on, NULL-terminated, or NULL: neither entries nor whiteouts */
 	const char *prefix;         /* names in the layer begin with it, and those of the tree before; NULL: none */

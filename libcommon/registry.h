@@ -64,7 +64,6 @@ struct registry_options {
 	unsigned retries;         /* further tries of one request; default 5 */
 	uint64_t deadline_ms;     /* for everything; 0: none */
 	uint64_t min_rate;        /* bytes/s over 30 s that a transfer must keep; 0: none */
-	bool allow_loopback_realm; /* set by the client itself where the registry is loopback */
 	/* Called for --debug and --auth-trace with a line free of secrets, from any thread; NULL: silent. */
 	void (*trace)(void *arg, const char *line);
 	void *trace_arg;
@@ -132,16 +131,6 @@ struct fetch_options {
 	int (*check_config)(void *arg, struct buf *raw, struct err *e);
 	void *check_arg;
 };
-struct fetch;
-/* Blobs that are handed out in order, while later ones arrive in unlinked files. */
-struct fetch *fetch_open(struct registry *r, const struct descriptor *blobs, size_t n, const struct fetch_options *o);
-/* The next blob, verified as it passes (stream_verify); closed by the caller before the next. e must live as long as the stream. */
-int fetch_next(struct fetch *f, struct stream **out, struct err *e);
-void fetch_close(struct fetch *f); /* after the last blob */
-/* Blobs into a layout, in any order; those that it holds are left alone (METER_EXISTS). A partial of an earlier run is gone on with. */
-int fetch_to_layout(struct registry *r, const struct layout *l, const struct descriptor *blobs, size_t n,
-		    const struct fetch_options *o, struct err *e);
-
 /* The whole selection as an image stream, named name (or NULL); flushed. */
 int fetch_image_to_stream(struct registry *r, const struct selection *s, struct sink *out, const char *name,
 			  const struct fetch_options *o, struct err *e);

@@ -159,8 +159,3 @@ void before_close(struct before *b)
 	if (b)
 		b->ops->close(b);
 }
-
-void before_closep(struct before **b)
-{
-	before_close(*b);
-}
