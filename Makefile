@@ -117,7 +117,7 @@ libs-$(CONFIG_SECCOMP_COMPUTE) += seccomp
 ld-jansson := -ljansson
 ld-bearssl := -lbearssl
 ld-zstdenc := -lzstd-alone -lzstd-compress
-ld-zstd := $(if $(CONFIG_ZSTD_SMALL),-lzstd-small,-lzstd)
+ld-zstd := $(if $(CONFIG_ZSTD_SMALL),-lzstd-small,-lzstd-decode -lzstd-common)
 ld-isal := -ligzip
 ld-zlib := -lz
 ld-libdeflate := -ldeflate
@@ -156,7 +156,8 @@ endif
 endif
 
 # --- building ----------------------------------------------------------------------------------------
-$(O)/deps.done: scripts/deps scripts/deps.list scripts/igzip_glue.c scripts/seccomp_table.c $(O)/config.mk
+$(O)/deps.done: scripts/deps scripts/deps.list scripts/igzip_glue.c scripts/seccomp_table.c scripts/zstd_glue.c \
+		$(O)/config.mk
 	$(Q)scripts/deps build $(DEPFLAVOUR) musl $(libs-y)
 	$(Q)$(if $(hostlibs-y),REALGCC=gcc scripts/deps build native $(hostlibs-y))
 	@cat $(DEPS)/stamp/* | cmp -s - $(O)/deps.stamp || cat $(DEPS)/stamp/* >$(O)/deps.stamp
