@@ -143,9 +143,8 @@ CFLAGS := $(common) -Os -g1 -fPIE -ffunction-sections -fdata-sections -fstack-pr
 ifneq ($(MACHINE),x86_64)
 CFLAGS := $(filter-out -fcf-protection=none,$(CFLAGS))
 endif
-LDSCRIPT := $(if $(filter x86_64,$(MACHINE)),$(G)/link.ld,scripts/link.ld)
 LDFLAGS := -static-pie -L$(DEPS)/lib -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=none \
-	-Wl,--sort-section=alignment -Wl,-O1 -Wl,-T,$(LDSCRIPT) $(if $(lto),$(lto) -Os -w)
+	-Wl,--sort-section=alignment -Wl,-O1 -Wl,-T,scripts/link.ld $(if $(lto),$(lto) -Os -w)
 # Relative relocations in their compact form, where the linker has it: 18 KB.
 ifeq ($(MACHINE),x86_64)
 LDFLAGS += -Wl,-z,pack-relative-relocs
@@ -198,14 +197,10 @@ $(O)/libocibox.a: $(LIBOBJ) $(O)/flags
 	@rm -f $@
 	$(Q)$(if $(lto),$(if $(CROSS),$(CROSS)-)gcc-ar,ar) rcsD $@ $(LIBOBJ)
 
-$(G)/link.ld: scripts/linkscript scripts/link.ld $(O)/deps.stamp
-	@mkdir -p $(@D)
-	$(Q)scripts/linkscript $(CC) -static-pie -Wl,-z,relro,-z,now >$@
-
-$(O)/ocibox.debug: $(MAINOBJ) $(APPOBJ) $(O)/libocibox.a $(LDSCRIPT)
+$(O)/ocibox.debug: $(MAINOBJ) $(APPOBJ) $(O)/libocibox.a
 	@echo "  LINK    $@"
 	@printf '%s\n' $(lib-y) >$@.objects
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-Map=$@.map -o $@ $(filter-out %.ld,$^) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-Map=$@.map -o $@ $^ $(LDLIBS)
 
 $(BIN): $(O)/ocibox.debug
 	$(Q)$(if $(sanitizer),cp $< $@,$(STRIP) -s -R .comment -o $@ $<)
@@ -239,17 +234,17 @@ FUZZ_SECONDS := 10
 FUZZ_SEED :=
 PROVE := prove -j$(shell echo $$(($$(nproc) + 1)))
 
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libocibox.a $(LDSCRIPT)
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libocibox.a
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter-out %.ld,$^) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The filters of all machines, of which the binary's own libseccomp knows one.
 $(O)/tests/unit/seccomp: ld-seccomp := -lseccomp
 
 # A fuzz target with a driver that feeds it its corpus, in every flavour but the fuzzer's own.
-$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(O)/tests/fuzz/replay.o) $(O)/libocibox.a $(LDSCRIPT)
+$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(if $(filter fuzz,$(FLAVOUR)),,$(O)/tests/fuzz/replay.o) $(O)/libocibox.a
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer) -o $@ $(filter-out %.ld,$^) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(if $(filter fuzz,$(FLAVOUR)),-fsanitize=fuzzer) -o $@ $^ $(LDLIBS)
 
 .SECONDARY:
 .PHONY: unit replay check check-asan asan fuzz-smoke fuzzers bench
