@@ -40,7 +40,7 @@
  *   --max-file-size SIZE        bytes of one file (default: 256G)
  *   --max-entries N             entries of all layers together (default: 20000000)
  *   --max-ratio N               uncompressed bytes per compressed one (default: 2000)
- *   --max-depth N               components of a name (default: 2048)
+ *   --max-depth N               with --merged: components of a name (default: 2048)
  *   --max-name N                bytes of a name or link target (default: 4095)
  *   --max-zstd-window SIZE      zstd windows (default and most: 128M)
  *   --spool-max SIZE            blobs that wait in TMPDIR for their turn in a stream (default: 64G)
@@ -110,6 +110,7 @@ struct inspect {
 	const char *operand;
 	struct image_options how;
 	struct apply_options limits;
+	struct layers_size listed;
 	struct image *img;
 	struct sink *out;
 	struct err e;
@@ -263,8 +264,21 @@ static int hash_data(struct tar *t, unsigned char sum[HASH_MAX])
 	return stream_error(data);
 }
 
+static struct listing_options listing_options(const struct inspect *in)
+{
+	return (struct listing_options){
+		.digests = in->digests,
+		.tar = in->limits.tar,
+		.decompress = in->limits.decompress,
+		.max_entries = in->limits.max_entries,
+		.max_total = in->limits.max_total,
+		.max_depth = in->limits.max_depth,
+	};
+}
+
 static int list_layer(struct inspect *in, size_t layer, struct stream *s)
 {
+	const struct listing_options most = listing_options(in);
 	_cleanup_(tar_closep) struct tar *t = tar_open(s, &in->limits.tar, &in->e);
 	_cleanup_(json_out_release) struct json_out o = { 0 };
 	const struct tar_entry *e;
@@ -274,6 +288,9 @@ static int list_layer(struct inspect *in, size_t layer, struct stream *s)
 	while ((r = tar_next(t, &e)) > 0) {
 		bool hashed = in->digests && e->type == TAR_FILE;
 
+		r = layers_size_add(&in->listed, e, &most, &in->e);
+		if (r < 0)
+			return r;
 		if (in->json) {
 			json_begin(&o, '{');
 			json_key(&o, "layer");
@@ -311,18 +328,6 @@ static void put_files(struct inspect *in)
 			fail(in, r);
 		}
 	}
-}
-
-static struct listing_options listing_options(const struct inspect *in)
-{
-	return (struct listing_options){
-		.digests = in->digests,
-		.tar = in->limits.tar,
-		.decompress = in->limits.decompress,
-		.max_entries = in->limits.max_entries,
-		.max_total = in->limits.max_total,
-		.max_depth = in->limits.max_depth,
-	};
 }
 
 static void put_merged(struct inspect *in)

@@ -409,6 +409,12 @@ struct verify_stats {
 };
 /* Reads all of an image, whole or of one platform, and checks sizes, digests, diff_ids, counts, platforms, and that the layers are archives. */
 int image_verify(struct image *img, const struct listing_options *o, struct verify_stats *st, struct err *e);
+/* What layers that are read one after the other hold together. */
+struct layers_size {
+	uint64_t entries, bytes;
+};
+/* One entry more: E_TOOBIG where that is beyond o's max_entries or max_total. */
+int layers_size_add(struct layers_size *n, const struct tar_entry *entry, const struct listing_options *o, struct err *e);
 
 /* ---- listing: what an image's layers hold together, without unpacking them ---------------------------------------------------------
  *

@@ -94,6 +94,20 @@ look --files --layers "$tiny"
 rc_is 64 "two questions at once"
 look --raw --files "$tiny"
 rc_is 64 "--raw --files"
+for how in --files '--files --digests' '--files --merged' --verify; do
+	# shellcheck disable=SC2086
+	look $how --max-entries 3 "$tiny"
+	is "$rc $(printf '%s\n' "$err" | grep -c 'more than 3 entries (--max-entries)')" "65 1" "T81 $how: more than --max-entries"
+	# shellcheck disable=SC2086
+	look $how --max-size 4k "$tiny"
+	is "$rc $(printf '%s\n' "$err" | grep -c 'more than 4096 bytes (--max-size)')" "65 1" "T81 $how: more than --max-size"
+done
+run sh -c 'inspect --files "$1" | grep -c ^[^s]' - "$tiny"
+n=$out
+look --files --max-entries $n "$tiny"
+rc_is 0 "as many entries as may be"
+look --files --max-entries $((n - 1)) "$tiny"
+rc_is 65 "T81 the entries of all layers count"
 
 cat >"$T/gen.py" <<'END'
 import sys

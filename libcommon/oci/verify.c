@@ -18,7 +18,25 @@ struct verify {
 	struct err *e;
 	struct seen *seen;
 	size_t seen_n;
+	struct layers_size size;
 };
+
+int layers_size_add(struct layers_size *n, const struct tar_entry *entry,
+		    const struct listing_options *o, struct err *e)
+{
+	uint64_t more = entry->type == TAR_FILE ? entry->size : 0;
+
+	if (o->max_entries && n->entries >= o->max_entries)
+		return err_set(e, E_TOOBIG, "%s: more than %llu entries (--max-entries)",
+			       quoted(entry->name), (unsigned long long)o->max_entries);
+	if (o->max_total && more > o->max_total - MIN(o->max_total, n->bytes))
+		return err_set(e, E_TOOBIG,
+			       "%s: the files have more than %llu bytes (--max-size)",
+			       quoted(entry->name), (unsigned long long)o->max_total);
+	n->entries++;
+	n->bytes += more;
+	return 0;
+}
 
 static struct seen *find(struct verify *v, const struct digest *d)
 {
@@ -80,8 +98,12 @@ static int read_archive(struct verify *v, struct stream *s)
 	const struct tar_entry *entry;
 	int r;
 
-	while ((r = tar_next(t, &entry)) > 0)
+	while ((r = tar_next(t, &entry)) > 0) {
+		r = layers_size_add(&v->size, entry, v->o, v->e);
+		if (r < 0)
+			break;
 		v->st->entries++;
+	}
 	return r;
 }
 
