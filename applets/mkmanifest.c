@@ -46,8 +46,9 @@
  *                               links there (so IMAGE from a pipe is kept in a file first)
  *   --format oci|docker         media types (default: as IMAGE has them, else oci). docker's have
  *                               neither annotations nor zstd
- *   --created TIME              as 2024-05-06T07:08:09Z or seconds since 1970 (default:
- *                               $SOURCE_DATE_EPOCH, else a changed image has none)
+ *   --created TIME              SECONDS or @SECONDS since 1970, 2024-05-06T07:08:09+02:00 or ...Z, or
+ *                               2024-05-06[ 07:08[:09]] in UTC (default: $SOURCE_DATE_EPOCH, else a
+ *                               changed image has none)
  *   --history TEXT              the history says that TEXT made the new layer (default: ocibox
  *                               mkmanifest); given again, the next one. Without a new layer a changed
  *                               config gets an entry that stands for no layer

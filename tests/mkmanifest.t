@@ -251,7 +251,7 @@ printf 'BZh91AY' >l.bz2
 bad 65 'bzip2' "bzip2" --layer l.bz2
 bad 66 'nosuch' "no such file" --layer nosuch
 bad 64 'directory' "a directory" --layer t1
-bad 65 'inflated|decompressed' "T81 more than --max-size" --layer l1.tar.gz --max-size 4k
+bad 65 'decompressed .--max-size' "T81 more than --max-size" --layer l1.tar.gz --max-size 4k
 run sh -c 'cat l1.tar | mkmanifest --layer - --spool-max 4k >bad.tar'
 rc_is 65 "more than --spool-max through a pipe"
 like "$err" 'spool-max' "and what to do"
@@ -357,6 +357,10 @@ all() {
 		--workdir /a --workdir b --user 7:8 --stop-signal SIGQUIT --shell '["/bin/bash","-c"]' --entrypoint '["/e"]' --cmd 'run it' \
 		--healthcheck '--interval=5m --timeout=3s --retries=2 CMD curl -f http://localhost/ || exit 1' --onbuild 'RUN x'
 }
+run sh -c 'for t in 1715000000 @1715000000 "2024-05-06 12:53:20" 2024-05-06T14:53:20+02:00; do
+	mkmanifest -q --layer l1.tar --created "$t" | inspect --config | jq -r .created
+done | sort -u'
+is "$out" 2024-05-06T12:53:20Z "--created, as mklayer --mtime has it"
 all opts --layer l1.tar --author me --created 2024-05-06T07:08:09Z --platform linux/amd64
 rc_is 0 "all options at once"
 is "$(config opts.tar)" "{\"created\":\"2024-05-06T07:08:09Z\",\"author\":\"me\",\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"User\":\"7:8\",\"ExposedPorts\":{\"53/udp\":{},\"80/tcp\":{}},\"Env\":[\"A=1\",\"B=two words\"],\"Entrypoint\":[\"/e\"],\"Cmd\":[\"/bin/bash\",\"-c\",\"run it\"],\"Volumes\":{\"/v\":{},\"/w\":{},\"/x y\":{}},\"WorkingDir\":\"/a/b\",\"Labels\":{\"l\":\"1\",\"m\":\"a=b\"},\"StopSignal\":\"SIGQUIT\",\"Healthcheck\":{\"Interval\":300000000000,\"Timeout\":3000000000,\"Retries\":2,\"Test\":[\"CMD-SHELL\",\"curl -f http://localhost/ || exit 1\"]},\"OnBuild\":[\"RUN x\"],\"Shell\":[\"/bin/bash\",\"-c\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"$d1\"]},\"history\":[{\"created\":\"2024-05-06T07:08:09Z\",\"created_by\":\"ocibox mkmanifest\"}]}" \
@@ -643,8 +647,11 @@ if is_root && as_user true; then
 	mkdir -m 777 pub
 	run as_user sh -c 'cat "$T/l1.tar.gz" | mkmanifest -q -b "$T/one.tar" --layer - -o "$T/pub/lay:x"'
 	rc_is 0 "as an ordinary user"
+	mkmanifest -q --layer l1.tar -o rootlay:x
+	run as_user sh -c 'mkmanifest -b "$T/one.tar" --label a=b -o "$T/rootlay:y"'
+	is "$rc $(printf '%s\n' "$err" | grep -c 'into the layout: Permission denied')" "77 1" "a layout of somebody else's"
 else
-	skip "needs root"
+	skip "needs root" 2
 fi
 
 cd / || exit 1

@@ -27,7 +27,7 @@ static bool within_limits(struct decompressor *d)
 	uint64_t in = d->src->offset - d->src_start;
 
 	if (d->lim.max_output && d->made > d->lim.max_output) {
-		err_set(d->e, E_TOOBIG, "more than %" PRIu64 " bytes when decompressed", d->lim.max_output);
+		err_set(d->e, E_TOOBIG, "more than %" PRIu64 " bytes when decompressed (--max-size)", d->lim.max_output);
 	} else if (d->lim.max_ratio && d->made > ratio_from && d->made / d->lim.max_ratio > in) {
 		err_set(d->e, E_TOOBIG, "more than %" PRIu64 " times its size when decompressed (--max-ratio: %" PRIu64
 			" bytes out of %" PRIu64 ")", d->lim.max_ratio, d->made, in);

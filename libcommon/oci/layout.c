@@ -236,7 +236,7 @@ int layout_partial_open(const struct layout *l, const struct digest *d, int *out
 	if (r == 0 || r == -EWOULDBLOCK)
 		return err_set(e, E_EXISTS, "another process is fetching %s into this layout",
 			       text);
-	return err_set(e, r, "a file for %s: %s", text, err_word(r));
+	return err_set(e, r, "writing %s into the layout: %s", text, err_word(r));
 }
 
 static int sync_dir(int dirfd, const char *name)

@@ -236,7 +236,7 @@ static void budgets(void)
 
 	is_num(expand(span_of(text.p, 1000), COMPRESSION_NONE, &lim, 300, 0, &out, &e), 0, "as much as the budget, plain");
 	is_num(expand(span_of(text.p, 1001), COMPRESSION_NONE, &lim, 300, 0, &out, &e), E_TOOBIG, "one more");
-	is_str(e.text, "more than 1000 bytes when decompressed", "the text names the budget");
+	is_str(e.text, "more than 1000 bytes when decompressed (--max-size)", "the text names the budget");
 	is_num(expand(SPAN("abc"), COMPRESSION_UNKNOWN, NULL, 300, 0, &out, &e), E_UNSUPPORTED, "an unknown compression");
 
 	buf_reserve(&zeros, MIB(20));
