@@ -67,7 +67,7 @@
  *
  * examples:
  *   mklayer --owner 0 --group 0 --prefix srv/app build > app.tar.gz
- *   mklayer --lower "$(unpack -l layout layers)" --upper upper > change.tar.gz
+ *   mklayer --map --lower "$(unpack -l layout layers)" --upper upper > change.tar.gz
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -133,11 +133,6 @@ static enum compression format_of(const char *value)
 		if (strcmp(value, names[i]) == 0)
 			return (enum compression)i;
 	die(64, "--compression-format: %s is not one of gzip, zstd, none", quoted_str(value));
-}
-
-static int64_t seconds(const char *option, const char *value)
-{
-	return (int64_t)cli_number(option, value + (*value == '@'), INT64_MAX);
 }
 
 static int64_t any_time(const char *value)
@@ -249,10 +244,12 @@ static void parse_options(int argc, char **argv)
 	dir = argv[optind];
 	if (lower && lower_image)
 		die(64, "only one of --lower and --lower-image");
+	if (image_options.want.os[0] && !lower_image)
+		die(64, "--platform goes with --lower-image");
 	how.exclude = (const char *const *)excludes.v;
 	if (epoch && *epoch) {
 		how.has_clamp = true;
-		how.clamp = seconds("SOURCE_DATE_EPOCH", epoch);
+		how.clamp = (int64_t)cli_number("SOURCE_DATE_EPOCH", epoch, INT64_MAX);
 	}
 	int r = compression_check(&compression, &e);
 	if (r < 0)

@@ -203,7 +203,8 @@ static void refuse_lone_image(const char *operand)
 	if (stat(operand, &st) < 0 && stat(path, &st) < 0)
 		return;
 	if (*path == '.' || *path == '/' || (fstat(STDIN_FILENO, &in) == 0 && S_ISCHR(in.st_mode)))
-		die(64, "%s is here: to which REFERENCE shall it go? (push IMAGE REFERENCE)", operand);
+		die(64, "%s is here: to which REFERENCE shall it go? (push IMAGE REFERENCE)",
+		    quoted_str(operand));
 }
 
 static void parse_operands(struct push_cli *p, int argc, char **argv)
@@ -213,6 +214,8 @@ static void parse_operands(struct push_cli *p, int argc, char **argv)
 
 	if (!artifact && (p->subject_arg || p->annotations.n))
 		die(64, "--subject and --annotation are for artifacts: give --artifact-type, too");
+	if (artifact && !p->image.whole)
+		die(64, "--platform is for images, not for artifacts");
 	if (n < 1)
 		die(64, "no reference (try --help)");
 	if (!artifact && n > 2)
@@ -345,6 +348,10 @@ static void open_artifact(struct push_cli *p)
 	p->artifact.files_n = p->files_n;
 	p->artifact.annotations = (const char *const *)p->annotations.v;
 	if (p->subject_arg) {
+		struct digest d;
+
+		if (digest_parse(span_str(p->subject_arg), &d) < 0 && !tag_valid(span_str(p->subject_arg)))
+			die(64, "--subject: %s is no digest", quoted_str(p->subject_arg));
 		r = registry_get_document(p->r, p->subject_arg, &p->subject_doc, &e);
 		if (r < 0) {
 			err_prefix(&e, "--subject %s", quoted_str(p->subject_arg));

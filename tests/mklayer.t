@@ -88,8 +88,10 @@ run sh -c 'SOURCE_DATE_EPOCH=1600000000 mklayer "$1" | tar -tzv --utc --full-tim
 is "$out" 0 "SOURCE_DATE_EPOCH clamps times"
 run sh -c 'SOURCE_DATE_EPOCH=1800000000 mklayer --owner 0 --group 0 "$1"' sh "$T/golden"
 is "$(sha <"$T/out")" $want_gzip "and leaves earlier ones alone"
-run sh -c 'SOURCE_DATE_EPOCH=soon mklayer "$1"' sh "$T/golden"
-rc_is 64 "SOURCE_DATE_EPOCH that is no number"
+for e in soon @5; do
+	run sh -c 'SOURCE_DATE_EPOCH=$2 mklayer "$1"' sh "$T/golden" $e
+	rc_is 64 "SOURCE_DATE_EPOCH that is no number: $e"
+done
 run sh -c 'mklayer --owner 70000 --group 5 --mtime 1 "$1" | tar -tzv --numeric-owner --utc --full-time -f - | grep -vc "70000/5 .*1970-01-01 00:00:01"' sh "$T/golden"
 is "$out" 0 "--owner, --group, --mtime"
 run sh -c 'mklayer --prefix /opt/./app/ "$1" | tar -tzf - | head -n 2 | tr "\n" " "; mklayer --prefix opt/app "$1" | tar -tzvf - | sed -n "s/.* link to //p"' sh "$T/golden"
@@ -113,6 +115,8 @@ sed "s/^[^{]*//" "$T/err" >"$T/stats"
 is "$(jq -r '"\(.read > 2000000) \(.hashed) \(.compressed) \(.sent)"' "$T/stats")" "true $((2 * $(stat -c %s "$T/out"))) 0 $(stat -c %s "$T/out")" "--stats"
 run mklayer
 rc_is 64 "no operand"
+run mklayer --platform linux/arm64 "$T/golden"
+is "$rc $err" "64 mklayer: --platform goes with --lower-image" "an option that would mean nothing"
 run mklayer "$T/nowhere"
 rc_is 66 "no such directory"
 run mklayer "$T/golden/zero"
