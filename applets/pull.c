@@ -154,7 +154,7 @@ static int check_platform(void *arg, struct buf *raw, struct err *e)
 		return 0;
 	int r = config_parse(raw, &config, e);
 	if (r < 0)
-		return err_prefix(e, "config"), r;
+		return r;
 	if (!*config.platform.arch || platform_match(&p->selection.want, &config.platform))
 		return 0;
 	platform_text(&config.platform, have);

@@ -214,6 +214,8 @@ for c in $(jq -r 'to_entries[] | select(.value.outcome == "refuse") | .key' "$T/
 	ok "$c: nothing is named" no_image "$T/l-doc"
 	rm -rf "$T/l-doc"
 done
+run timeout 30 pull -q "$addr/d/t74-duplicate-key:latest"
+like "$err" ': manifest: JSON' "it is told which document"
 for c in $(jq -r 'to_entries[] | select(.value.outcome == "accept") | .key' "$T/docs/cases.json" | grep -E '^T(71|74)-'); do
 	run timeout 30 pull -q -o "$T/l-doc:x" "$addr/d/$(echo "$c" | tr '[:upper:]' '[:lower:]'):latest"
 	rc_is 0 "$c: accepted"

@@ -134,6 +134,7 @@ if is_root && unshare -m true 2>/dev/null; then
 	rc_is 0 "the first address refuses, the next one serves"
 	run hosts --retries 0 -o "$T/l:plain" "registry.test:${D##*:}/x"
 	rc_is 69 "plain HTTP is not spoken to a host that is not loopback by name"
+	like "$err" 'does not speak TLS .--plain-http' "which option would is told"
 	run hosts -o "$T/l:plain" --plain-http "registry.test:${D##*:}/x"
 	rc_is 0 "unless it is asked for"
 	for c in meta local loopback http realm; do
@@ -146,7 +147,7 @@ if is_root && unshare -m true 2>/dev/null; then
 	like "$err" "other.example" "and is named"
 	rm -rf "$T/l"
 else
-	skip "needs root and a mount namespace" 11
+	skip "needs root and a mount namespace" 12
 fi
 
 # ---- a mirror that always cuts ----

@@ -187,11 +187,16 @@ static int document_read(struct exchange *x, const struct digest *want, struct d
 		r = digest_check(want, buf_span(&raw), "what was asked for,", e);
 	if (r == 0)
 		r = stated_digest_check(x, buf_span(&raw), e);
-	if (r == 0)
-		r = document_parse(&raw, type, out, e);
-	if (r == 0 && want)
+	if (r < 0)
+		return r;
+	r = document_parse(&raw, type, out, e);
+	if (r < 0) {
+		err_set(e, r, "%s", err_word(r));
+		return err_prefix(e, "manifest");
+	}
+	if (want)
 		out->digest = *want;
-	return r;
+	return 0;
 }
 
 /* *etag, where that is wanted, is NULL where none is given that would do for If-Match. */
