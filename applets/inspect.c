@@ -50,6 +50,9 @@
  *   64   wrong usage
  *   65   bad, truncated or over-budget data, wrong digest
  *   66   image not found, empty standard input
+ *   73   no room for what is written
+ *   74   reading or writing failed
+ *   77   a permission is missing
  *
  * examples:
  *   pull debian:12 | inspect | jq -r .Digest

@@ -30,7 +30,9 @@
  *   64   wrong usage
  *   65   bad or truncated data, wrong digest
  *   66   image not found, empty standard input
- *   73   two images for one platform
+ *   73   two images for one platform, or the layout cannot be created or has no room
+ *   74   reading or writing failed
+ *   77   a permission is missing
  *
  * examples:
  *   mkindex amd64.tar arm64.tar -t reg.example/app:1 | push reg.example/app:1

@@ -50,7 +50,8 @@
  *   --prefix DIR                put DIR in front of all names, and look there in the tree before
  *   --map                       as an ordinary user: see ids as they are inside the user
  *                               namespace that unpack works in; device nodes, which unpack
- *                               leaves out there, are not told to be gone
+ *                               leaves out there, are not told to be gone. Owners that are not
+ *                               in it come out as 65534
  *   --digestfile FILE           write media type, digest, size and diff_id as JSON
  *   --stats                     tell how many bytes were read, hashed and compressed
  *
@@ -61,7 +62,10 @@
  * exit status:
  *   0    all went well
  *   64   wrong usage
- *   65   something in DIR that a layer cannot hold
+ *   65   something in DIR that a layer cannot hold, or a bad IMAGE
+ *   66   DIR or what stands for the tree before is not there
+ *   73   a file cannot be created, or has no room
+ *   74   reading or writing failed
  *   75   a file changed while it was read
  *   77   a permission is missing
  *
