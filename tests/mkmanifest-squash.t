@@ -130,5 +130,31 @@ if have umoci; then
 else
 	skip "no umoci"
 fi
+# ---- a base that cannot be read to its end ----
+cat >"$T/reset.py" <<'END'
+import socket, struct, subprocess, sys
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+peer, _ = listener.accept()
+peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+peer.send(b"x" * 600)
+peer.close()
+sys.exit(subprocess.run(sys.argv[1:], stdin=client).returncode)
+END
+run python3 "$T/reset.py" mkmanifest -q -b - --layer 0.tar --squash=new -o lay:reset
+rc_is 69 "a stream that is reset"
+is "$err" "mkmanifest: standard input: Connection reset by peer" "is told as that"
+cp -R base bad
+for f in bad/blobs/sha256/*; do
+	gzip -t "$f" 2>/dev/null && printf '\377' | dd of="$f" bs=1 seek=9 conv=notrunc 2>/dev/null
+done
+for name in new/f bin/../f; do
+	PYTHONPATH=$tools python3 -c 'import sys
+from ocilib import *
+sys.stdout.buffer.write(ent(sys.argv[1], data=b"1") + END)' $name >one.tar
+	run mkmanifest -q -b bad --layer one.tar --squash=new -o lay:bad
+	rc_is 65 "a layer of the base that is another one, below $name"
+	is "$err" "mkmanifest: layer 1 of 2: digest mismatch" "is told as that, and as its own fault"
+done
 cd / || exit 1
 done_testing

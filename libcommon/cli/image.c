@@ -66,20 +66,22 @@ static int open_stream(struct stream *s, const struct image_options *o, struct i
 		return image_open_stream(s, o, img, e);
 
 	const uint64_t most = o->spool_max ? o->spool_max : MIB(1) << 16;
-	int fd = spool_open(), r = fd;
+	_cleanup_(fd_closep) int fd = spool_open();
+	int r = MIN(fd, 0), fault;
 
-	if (r >= 0) {
+	if (r == 0) {
 		_cleanup_(sink_closep) struct sink *out = sink_from_fd(fd, false);
 		for (struct span w; !out->err && out->offset <= most && (w = stream_peek(s)).n; stream_skip(s, w.n))
 			sink_write(out, w);
 		r = out->offset > most ? E_TOOBIG : sink_flush(out);
 	}
-	if (r >= 0)
-		r = stream_error(s) ? stream_error(s) : lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	fault = stream_error(s);
 	stream_close(s);
 	if (r < 0)
 		return err_set(e, r, "a temporary file in TMPDIR for the image: %s%s", err_word(r), r == E_TOOBIG ? " (--spool-max)" : "");
-	return image_open_file(fd, o, img, e);
+	return fault < 0 ? fault : image_open_file(steal_fd(&fd), o, img, e);
 }
 
 /* Redirected from a file it can be read in any order; a pipe cannot. */

@@ -39,19 +39,20 @@ struct squashing {
 	const struct composition *c;
 	const struct listing_options *limits;
 	struct blob_stats *stats;
+	bool told; /* of which layer a fault is: those below are read while one above is */
 };
 
-static int add_all(struct listing *l, const struct squashing *s, const struct listing_options *lo,
+static int add_all(struct listing *l, struct squashing *s, const struct listing_options *lo,
 		   size_t from, size_t to, struct err *e)
 {
 	int r = 0;
 
 	for (size_t i = from; r == 0 && i < to; i++) {
 		r = add(l, &s->c->layers[i], lo, s->stats, e);
-		if (r < 0) {
-			err_set(e, r, "%s", err_word(r));
+		err_set(r < 0 ? e : NULL, r, "%s", err_word(r));
+		if (r < 0 && !s->told)
 			err_prefix(e, "layer %zu of %zu", i + 1, s->c->layers_n);
-		}
+		s->told |= r < 0;
 	}
 	return r;
 }
@@ -59,7 +60,7 @@ static int add_all(struct listing *l, const struct squashing *s, const struct li
 /* The names of what is not squashed. */
 static int list_below(void *arg, struct listing **out, struct err *e)
 {
-	const struct squashing *s = arg;
+	struct squashing *s = arg;
 	struct listing_options lo = *s->limits;
 
 	lo.memory = MIB(3);
@@ -72,7 +73,7 @@ static int squash(const struct composition *c, const struct listing_options *lim
 		  struct err *e)
 {
 	_cleanup_(listing_closep) struct listing *l = NULL;
-	struct squashing s = { c, limits, stats };
+	struct squashing s = { c, limits, stats, false };
 	struct listing_options lo = *limits;
 
 	lo.upon = c->squash_from > 0;

@@ -238,7 +238,7 @@ static int put_marker(struct listing *l, enum marker m)
 	/* an entry that has the same parent implies it in its own way */
 	l->has_parent &= !l->o.upon;
 	/* what is there is no directory: it hides all that could be meant */
-	if (r == -ENOTDIR || r == -ENOENT)
+	if ((r == -ENOTDIR || r == -ENOENT) && !l->e->code)
 		return 0;
 	if (r < 0)
 		return listing_fail(l, r, NULL);

@@ -112,6 +112,7 @@ static int read_below(struct trip *t)
 		return r;
 	buf_clear(&t->rest);
 	buf_add_span(&t->rest, t->path);
+	t->links = 0;
 	enter_root(t);
 	return 1;
 }
@@ -208,12 +209,12 @@ static int travel(struct listing *l, struct span path, enum implied make, uint32
 		if (!span_cut(&left, '/', &part) || !part.n)
 			continue;
 		int r = step(&t, part, left);
-		if (r < 0)
-			return r;
+		/* what pages say that could not be read means nothing */
+		int fault = l->pages.err || !l->below ? l->pages.err : l->below->pages.err;
+		if (fault || r < 0)
+			return fault ? fault : r;
 		if (r)
 			left = buf_span(&t.rest);
-		if (l->pages.err)
-			return l->pages.err;
 	}
 	*dir = t.at;
 	return 0;
@@ -227,7 +228,7 @@ static int settle_dotdot(struct listing *l)
 
 	l->has_parent = false;
 	if (r != -ENOENT)
-		return 0;
+		return r < 0 ? l->e->code : 0;
 	_cleanup_(freep) char *name = span_dup(buf_span(&l->name.path));
 	return entry_name_lexical(&l->name, span_str(name), l->o.max_depth, l->e);
 }

@@ -1,11 +1,13 @@
 /*
  * Listings and what is squashed from them: the tree of names against a sorted list; random layers, of which one layer makes the same
  * tree, also where only the upper ones are squashed; and many entries in little memory. What unpack makes of the same layers is
- * compared in tests/listing.t.
+ * compared in tests/listing.t. And the layers below, which are read when a name asks for them: mkmanifest-squash.t has more.
  */
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "libcommon/oci/name_tree.h"
+#include "libcommon/oci/listing.h"
 #include "tests/unit/tap.h"
 
 static uint64_t state;
@@ -343,11 +345,85 @@ static void test_many(void)
 	buf_release(&b);
 }
 
+/* ---- layers below ---- */
+
+enum fault { READABLE, UNREAD, UNREADABLE };
+
+/* Of many names, of which most are in the file: so it is told late that it cannot be read. */
+static int list_below(void *arg, struct listing **out, struct err *e)
+{
+	enum fault fault = *(enum fault *)arg;
+	struct buf b = { 0 };
+	char name[32];
+	int r;
+
+	if (fault == UNREAD) {
+		*out = list(NULL, 0, false, &r);
+		return err_set(e, E_DIGEST, "not read");
+	}
+	for (unsigned i = 0; i < 20000; i++) {
+		snprintf(name, sizeof(name), "d%u/f%05u", i % 13, i);
+		put(&b, &(struct tar_entry){ .name = span_str(name), .mode = 0644 }, span_of("", 0));
+	}
+	buf_add(&b, tar_zeros, sizeof(tar_zeros));
+	*out = list(&b, 1, false, &r);
+	buf_release(&b);
+	if (fault == UNREADABLE) {
+		fd_close((*out)->pages.fd);
+		(*out)->pages.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	}
+	return r;
+}
+
+/* What becomes of a layer of links to a directory, and of a file, upon it. */
+static int upon_below(enum fault fault, unsigned links, const char *name, struct err *e)
+{
+	struct listing_options o = { .upon = true, .memory = 1, .below = list_below, .below_arg = &fault };
+	struct listing *l = NULL;
+	struct buf b = { 0 };
+	char at[16], to[16] = "top";
+
+	put(&b, &(struct tar_entry){ .name = SPAN("top"), .type = TAR_DIR, .mode = 0755 }, span_of("", 0));
+	for (unsigned i = 0; i < links; i++) {
+		snprintf(at, sizeof(at), "l%u", i);
+		put(&b, &(struct tar_entry){ .name = span_str(at), .type = TAR_SYMLINK, .link = span_str(to) }, span_of("", 0));
+		memcpy(to, at, sizeof(to));
+	}
+	put(&b, &(struct tar_entry){ .name = span_str(name), .mode = 0644 }, span_of("", 0));
+	buf_add(&b, tar_zeros, sizeof(tar_zeros));
+	int r = listing_new(&o, &l, e);
+	struct stream *s = stream_from_span(buf_span(&b));
+	if (r == 0)
+		r = listing_add(l, s, e);
+	stream_close(s);
+	listing_close(l);
+	buf_release(&b);
+	return r;
+}
+
+static void test_below(void)
+{
+	static const char *const names[] = { "d3/f1000/f", "d3/f1000/../f", "d3/f1000/.wh.f", "d3/f1000/../.wh.f" };
+	struct err e = { 0 };
+
+	is_num(upon_below(READABLE, 0, names[0], &e), 0, "a file in a directory below");
+	is_num(upon_below(READABLE, 30, "l29/new/f", &e), 0, "links on the way are counted once");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		e = (struct err){ 0 };
+		int r = upon_below(UNREAD, 0, names[i], &e);
+		ok(r == E_DIGEST && !strcmp(e.text, "not read"), "%s: layers below that cannot be read: %d, %s", names[i], r, e.text);
+		e = (struct err){ 0 };
+		r = upon_below(UNREADABLE, 0, names[i], &e);
+		ok(r == E_IO, "%s: what was put by of them cannot be read: %d", names[i], r);
+	}
+}
+
 int main(void)
 {
 	test_names();
 	test_random(false);
 	test_random(true);
 	test_many();
+	test_below();
 	return done_testing();
 }
