@@ -173,7 +173,8 @@ bool layout_name_valid(struct span s);
 /* Names document in index.json: read-modify-rename under a lock. tag NULL: no name (an entry of the same digest is enough). Another entry of the same
  * tag loses its place; all else, unknown members too, is kept. */
 int layout_set_tag(const struct layout *l, const char *tag, const struct descriptor *d, bool sync, struct err *e);
-/* Removes partials that nobody holds and that are older than a day. */
+/* Removes what runs that were killed have left: partials that nobody holds and that are older than a day; of index.json and oci-layout at once. Waits for
+ * who is writing these. */
 void layout_clean(const struct layout *l);
 
 /* What went through a process, for --stats. */

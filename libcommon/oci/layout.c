@@ -338,11 +338,15 @@ static bool is_leftover(const char *name)
 	       (name[0] == '.' && strspn(name + 1, "0123456789abcdef") >= 64);
 }
 
+/* As tmp_name() has it: others, such as editors, have names of their own there. */
 static bool is_leftover_of_index(const char *name)
 {
+	enum { PREFIX = 12, LETTERS = 10 };
 	struct span s = span_str(name);
 
-	return span_starts(s, ".index.json.") || span_starts(s, ".oci-layout.");
+	return (span_starts(s, ".index.json.") || span_starts(s, ".oci-layout.")) &&
+	       s.n == PREFIX + LETTERS &&
+	       strspn(name + PREFIX, "abcdefghijklmnopqrstuvwxyz234567") == LETTERS;
 }
 
 /* Ours: nobody else is at what the index leaves. */

@@ -208,9 +208,10 @@ static void test_clean(const struct layout *l)
 	digest_text(&d.digest, text);
 	make_old(in_top("l/blobs/sha256/.partial-aa"), 90000);
 	make_old(in_top("l/blobs/sha256/.partial-bb"), 60);
-	make_old(in_top("l/.index.json.abcdef"), 0);
-	make_old(in_top("l/.oci-layout.abcdef"), -60);
+	make_old(in_top("l/.index.json.abcdefgh27"), 0);
+	make_old(in_top("l/.oci-layout.abcdefgh27"), -60);
 	make_old(in_top("l/.mine"), 90000);
+	make_old(in_top("l/.index.json.swp"), 90000);
 	snprintf(name, sizeof(name), "l/blobs/sha256/.%s.abcdef", text + 7);
 	make_old(in_top(name), 90000);
 	layout_partial_open(l, &d.digest, &fd, NULL);
@@ -221,10 +222,12 @@ static void test_clean(const struct layout *l)
 	layout_clean(l);
 	ok(access(in_top("l/blobs/sha256/.partial-aa"), F_OK) < 0, "an old partial is removed");
 	ok(access(in_top("l/blobs/sha256/.partial-bb"), F_OK) == 0, "a young one is not");
-	ok(access(in_top("l/.index.json.abcdef"), F_OK) < 0, "nor kept is a temporary file of the index, of any age");
-	ok(access(in_top("l/.oci-layout.abcdef"), F_OK) < 0, "or of the layout");
+	ok(access(in_top("l/.index.json.abcdefgh27"), F_OK) < 0, "nor kept is a temporary file of the index, of any age");
+	ok(access(in_top("l/.oci-layout.abcdefgh27"), F_OK) < 0, "or of the layout");
 	ok(access(in_top(name), F_OK) < 0, "of a blob too");
 	ok(access(in_top("l/.mine"), F_OK) == 0, "what is not ours stays");
+	ok(access(in_top("l/.index.json.swp"), F_OK) == 0, "what an editor keeps beside the index, too");
+	unlink(in_top("l/.index.json.swp"));
 	snprintf(name, sizeof(name), "l/blobs/sha256/.partial-%s", text + 7);
 	ok(access(in_top(name), F_OK) == 0, "as does one that is held");
 	layout_partial_discard(l, &d.digest, fd);
