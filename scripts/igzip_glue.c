@@ -25,12 +25,15 @@ int setup_static_header(struct inflate_state *state);
  * virtual machine each question goes to the host. */
 static int has_pclmul(void)
 {
-	static int known = -1;
+	static atomic_int known = -1;
+	int has = atomic_load_explicit(&known, memory_order_relaxed);
 	unsigned a, b, c, d;
 
-	if (known < 0)
-		known = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_PCLMUL) && (c & bit_SSE4_1);
-	return known;
+	if (has < 0) {
+		has = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_PCLMUL) && (c & bit_SSE4_1);
+		atomic_store_explicit(&known, has, memory_order_relaxed);
+	}
+	return has;
 }
 
 uint32_t crc32_gzip_refl(uint32_t crc, const unsigned char *p, uint64_t len)

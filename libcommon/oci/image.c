@@ -370,9 +370,10 @@ int image_blob(struct image *img, const struct descriptor *d, struct stream **ou
 {
 	int r = img->ops->blob(img, d, out, e);
 
+	/* by several threads at once, where layers are unpacked so */
 	if (r == 0) {
-		img->stats.read += d->size;
-		img->stats.hashed += d->size;
+		__atomic_fetch_add(&img->stats.read, d->size, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&img->stats.hashed, d->size, __ATOMIC_RELAXED);
 	}
 	return r;
 }
