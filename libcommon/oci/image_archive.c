@@ -234,6 +234,10 @@ static int check_magic(struct stream *src, struct err *e)
 	case COMPRESSION_ZSTD:
 		return err_set(e, E_FORMAT,
 			       "the image stream is compressed: put \"zstd -dc\" before it");
+	case COMPRESSION_UNKNOWN:
+		return err_set(e, E_FORMAT,
+			       "the image stream is compressed by bzip2 or xz: put \"xz -dc\" or "
+			       "\"bzip2 -dc\" before it");
 	default:
 		return 0;
 	}
