@@ -650,8 +650,14 @@ if is_root && as_user true; then
 	mkmanifest -q --layer l1.tar -o rootlay:x
 	run as_user sh -c 'mkmanifest -b "$T/one.tar" --label a=b -o "$T/rootlay:y"'
 	is "$rc $(printf '%s\n' "$err" | grep -c 'into the layout: Permission denied')" "77 1" "a layout of somebody else's"
+	chmod 777 rootlay/blobs/sha256
+	run as_user sh -c 'mkmanifest -b "$T/one.tar" --label a=b -o "$T/rootlay:y"'
+	is "$rc $(printf '%s\n' "$err" | grep -c 'writing index.json of the layout: Permission denied')" "77 1" "of which the index is"
+	chmod 600 rootlay/index.json
+	run as_user sh -c 'mkmanifest -b "$T/rootlay:x" --label a=b'
+	is "$rc $(printf '%s\n' "$err" | grep -c ': index.json: Permission denied')" "77 1" "or that cannot be read"
 else
-	skip "needs root" 2
+	skip "needs root" 4
 fi
 
 cd / || exit 1

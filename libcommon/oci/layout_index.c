@@ -60,7 +60,7 @@ int layout_read_index(const struct layout *l, struct buf *out, struct err *e)
 	if (r == E_TOOBIG)
 		return err_set(e, r, "index.json is larger than %d bytes", DOC_MANIFEST_MAX);
 	if (r < 0)
-		return err_set(e, r, "writing index.json of the layout: %s", err_word(r));
+		return err_set(e, r, "index.json: %s", err_word(r));
 	return 0;
 }
 
@@ -184,6 +184,6 @@ int layout_set_tag(const struct layout *l, const char *tag, const struct descrip
 	if (r == 0)
 		r = file_replace(l->dirfd, "index.json", buf_span(&o.b), 0644, sync);
 	if (r < 0)
-		return err_set(e, r, "index.json: %s", err_word(r));
+		return err_set(e, r, "writing index.json of the layout: %s", err_word(r));
 	return 0;
 }
