@@ -271,6 +271,9 @@ static void parse_options(struct push_cli *p, int argc, char **argv)
 		add_mount(p, mounts.v[i]);
 	strs_release(&mounts);
 	cli_registry_check(&p->cli);
+	if (p->cli.creds.creds_fd == STDIN_FILENO && !p->artifact.type &&
+	    (!p->image_arg || !strcmp(p->image_arg, "-")))
+		die(64, "standard input can be read only once: for --creds-fd or for the image");
 	p->push.jobs = p->cli.jobs;
 	p->push.mount_from = (const char *const *)p->mount_from.v;
 }

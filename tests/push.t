@@ -33,6 +33,8 @@ back() {
 }
 
 secret=tester:S3cret.word
+run sh -c 'echo "$1" | push --creds-fd 0 127.0.0.1:1/x' - "$secret"
+is "$rc $err" "64 push: standard input can be read only once: for --creds-fd or for the image" "one standard input, two readers"
 for kind in plain tls token; do
 	case $kind in
 	plain) start_registry plain && set -- && sk=--tls-verify=false ;;
