@@ -18,7 +18,8 @@
  *   --manifest                  the manifest
  *   --config                    the image config
  *   --index                     the index
- *   --layers                    the layers: digest, size, diff_id, chain_id, the step that made them
+ *   --layers                    the layers: Digest, Size, MIMEType, DiffID, ChainID, and Created and
+ *                               CreatedBy of the step that made them
  *   --files                     what is in each layer, in the manner of tar tvf; names with control
  *                               bytes are escaped
  *   --raw                       the bytes as they are: of the index or manifest that IMAGE names, or
