@@ -94,13 +94,13 @@ rm "$T/t/.wh.bad"
 is "$(find "$T/df" -type f | wc -l)" 3 "and no other file beside it"
 
 # ---- ids are strict ----
-for id in 4294967295 4294967296 -1 0x0 +0 ' 0' '0 ' '' root 00x 18446744073709551616; do
+for id in 4294967295 4294967296 -1 0x0 +-1 ++0 + +x ' 0' '0 ' '' root 00x 18446744073709551616; do
 	run mklayer --owner "$id" "$T/t"
 	[ "$rc" = 64 ] || break
 	run mklayer --group "$id" "$T/t"
 	[ "$rc" = 64 ] || break
 done
-is "$rc" 64 "T50 --owner and --group take numbers only, and none that means none ($id)"
+is "$rc" 64 "T50 --owner and --group take numbers, and none that means none ($id)"
 
 # ---- images that mean harm, as the tree before ----
 "$tools/mklayers" "$T/cases" --victim "$victim" >/dev/null || { fail "the generator"; done_testing; }

@@ -301,8 +301,8 @@ run timeout 60 push --retries 0 "$img:latest" "$A/silent:1"
 rc_is 77 "a refusal by a server that falls silent then, which is not waited for long"
 for sig in term.15 int.2 hup.1; do
 	no=${sig#*.} sig=${sig%.*}
-	# a shell's background jobs ignore SIGINT
-	python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])' \
+	# a shell's background jobs ignore SIGINT, and what runs below nohup SIGHUP
+	python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])' \
 		push --chunk-size 100k "$img:latest" "$A/sig$sig:1" 2>"$T/sig.err" &
 	p=$!
 	wait_for 60 closing "sig$sig" 3

@@ -376,7 +376,7 @@ static void test_orders(const struct image_parts *p, const char *index)
 	add_blob(&rev, p->manifest);
 	add(&rev, "./index.json", index);
 	end(&rev);
-	fails_as(STREAM, &rev, NULL, -ENOENT, "temporary file",
+	fails_as(STREAM, &rev, NULL, E_TMPDIR, "temporary file",
 		 "backwards without a place to spool");
 	no_spool(false);
 	reads(&rev, NULL, "onetwothree", "backwards");
