@@ -3,6 +3,9 @@
  * and with the same functions: of its 18 architectures those alone that the machine's kernel runs, two
  * bytes a number, without the kernels' versions, which nothing here asks for. 11 KB in place of 94.
  *
+ * It becomes a part of the library and is, as that, under the LGPL, version 2.1; the library's other files are
+ * as they were. Written in November 2026.
+ *
  * seccomp_table.h is made by scripts/deps of the library's own list, syscalls.csv, sorted by name:
  *	CALL(name's offset among all names, name, number on x86, x86_64, x32, arm, aarch64, riscv64)
  */
