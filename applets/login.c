@@ -213,8 +213,8 @@ int login_main(int argc, char **argv)
 	cli_registry_check(&cli);
 	key = cli_registry_key(argv[optind], &ref);
 
-	_cleanup_(freep) char *file = cli.creds.authfile ? xstrdup(cli.creds.authfile)
-							 : credentials_default_file();
+	_cleanup_(freep) char *file =
+		cli.creds.authfile ? xstrdup(cli.creds.authfile) : credentials_default_file();
 	read_pair(&cli, user, password, from_stdin, &pair);
 	cli.creds = (struct credentials_options){ .creds_fd = -1, .pair = buf_span(&pair) };
 	check(&cli, &ref, key);

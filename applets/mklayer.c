@@ -157,7 +157,8 @@ static uint32_t id_of(const char *option, const char *value)
 
 	id += *id == '+';
 	if (!*id || strspn(id, "0123456789") < strlen(id))
-		die(64, "%s: %s is no number, and a layer has no names of users and groups (that of root is 0)",
+		die(64,
+		    "%s: %s is no number, and a layer has no names of users and groups (that of root is 0)",
 		    option, quoted_str(value));
 	return (uint32_t)cli_number(option, id, UINT32_MAX - 1);
 }
@@ -204,7 +205,8 @@ static void set_option(int opt)
 	case OPT_LEVEL:
 		compression.level = (int)cli_number("--compression-level", optarg, INT_MAX);
 		if (!compression.level)
-			die(64, "--compression-level: 0 is no level (--compression-format none does not compress)");
+			die(64,
+			    "--compression-level: 0 is no level (--compression-format none does not compress)");
 		break;
 	case OPT_EXCLUDE:
 		strs_add(&excludes, optarg);

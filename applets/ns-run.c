@@ -93,29 +93,27 @@ enum {
 	OPT_TIMES,
 };
 static const char letters[] = "+b:v:e:w:u:t";
-static const struct option options[] = {
-	{ "bundle", required_argument, NULL, 'b' },
-	{ "overlay", required_argument, NULL, OPT_OVERLAY },
-	{ "upper", required_argument, NULL, OPT_UPPER },
-	{ "map", no_argument, NULL, OPT_MAP },
-	{ "read-only", no_argument, NULL, OPT_READ_ONLY },
-	{ "unsetenv-all", no_argument, NULL, OPT_UNSETENV },
-	{ "workdir", required_argument, NULL, 'w' },
-	{ "user", required_argument, NULL, 'u' },
-	{ "hostname", required_argument, NULL, OPT_HOSTNAME },
-	{ "tty", no_argument, NULL, 't' },
-	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
-	{ "userns", no_argument, NULL, OPT_USERNS },
-	{ "share-net", no_argument, NULL, OPT_SHARE_NET },
-	{ "share-pid", no_argument, NULL, OPT_SHARE_PID },
-	{ "share-ipc", no_argument, NULL, OPT_SHARE_IPC },
-	{ "share-uts", no_argument, NULL, OPT_SHARE_UTS },
-	{ "share-cgroup", no_argument, NULL, OPT_SHARE_CGROUP },
-	{ "no-init", no_argument, NULL, OPT_NO_INIT },
-	{ "step-times", no_argument, NULL, OPT_TIMES },
-	CLI_RUN_OPTIONS,
-	CLI_COMMON_OPTIONS
-};
+static const struct option options[] = { { "bundle", required_argument, NULL, 'b' },
+					 { "overlay", required_argument, NULL, OPT_OVERLAY },
+					 { "upper", required_argument, NULL, OPT_UPPER },
+					 { "map", no_argument, NULL, OPT_MAP },
+					 { "read-only", no_argument, NULL, OPT_READ_ONLY },
+					 { "unsetenv-all", no_argument, NULL, OPT_UNSETENV },
+					 { "workdir", required_argument, NULL, 'w' },
+					 { "user", required_argument, NULL, 'u' },
+					 { "hostname", required_argument, NULL, OPT_HOSTNAME },
+					 { "tty", no_argument, NULL, 't' },
+					 { "timeout", required_argument, NULL, OPT_TIMEOUT },
+					 { "userns", no_argument, NULL, OPT_USERNS },
+					 { "share-net", no_argument, NULL, OPT_SHARE_NET },
+					 { "share-pid", no_argument, NULL, OPT_SHARE_PID },
+					 { "share-ipc", no_argument, NULL, OPT_SHARE_IPC },
+					 { "share-uts", no_argument, NULL, OPT_SHARE_UTS },
+					 { "share-cgroup", no_argument, NULL, OPT_SHARE_CGROUP },
+					 { "no-init", no_argument, NULL, OPT_NO_INIT },
+					 { "step-times", no_argument, NULL, OPT_TIMES },
+					 CLI_RUN_OPTIONS,
+					 CLI_COMMON_OPTIONS };
 
 struct job {
 	struct container c;
@@ -133,33 +131,60 @@ static void one_option(struct job *j, int opt)
 	struct container *c = &j->c;
 
 	switch (opt) {
-	case 'b': break; /* find_bundle() took it */
-	case 'w': c->cwd = optarg; break;
-	case 'u': c->user_spec = optarg; break;
-	case 't': c->tty = true; break;
+	case 'b':
+		break; /* find_bundle() took it */
+	case 'w':
+		c->cwd = optarg;
+		break;
+	case 'u':
+		c->user_spec = optarg;
+		break;
+	case 't':
+		c->tty = true;
+		break;
 	case OPT_OVERLAY:
 		overlay_list_parse(optarg, &j->lowers);
 		if (!j->lowers.n)
 			die(64, "--overlay needs a directory");
 		c->lowers = (const char *const *)j->lowers.v;
 		break;
-	case OPT_UPPER: c->upper = optarg; break;
-	case OPT_MAP: j->map = true; break;
-	case OPT_READ_ONLY: c->read_only = true; break;
-	case OPT_UNSETENV: j->unset_env = true; break;
-	case OPT_HOSTNAME: c->hostname = optarg; break;
+	case OPT_UPPER:
+		c->upper = optarg;
+		break;
+	case OPT_MAP:
+		j->map = true;
+		break;
+	case OPT_READ_ONLY:
+		c->read_only = true;
+		break;
+	case OPT_UNSETENV:
+		j->unset_env = true;
+		break;
+	case OPT_HOSTNAME:
+		c->hostname = optarg;
+		break;
 	case OPT_TIMEOUT:
 		c->timeout_ms = (unsigned)MIN(cli_duration_ms("--timeout", optarg), UINT32_MAX);
 		break;
-	case OPT_USERNS: j->userns = true; break;
-	case OPT_SHARE_NET: j->run.network_none = false; /* fall through */
+	case OPT_USERNS:
+		j->userns = true;
+		break;
+	case OPT_SHARE_NET:
+		j->run.network_none = false; /* fall through */
 	case OPT_SHARE_PID:
 	case OPT_SHARE_IPC:
 	case OPT_SHARE_UTS:
-	case OPT_SHARE_CGROUP: c->ns &= ~share[opt - OPT_SHARE_NET]; break;
-	case OPT_NO_INIT: c->init = false; break;
-	case OPT_TIMES: c->step_times = true; break;
-	default: cli_run_option(&j->run, opt);
+	case OPT_SHARE_CGROUP:
+		c->ns &= ~share[opt - OPT_SHARE_NET];
+		break;
+	case OPT_NO_INIT:
+		c->init = false;
+		break;
+	case OPT_TIMES:
+		c->step_times = true;
+		break;
+	default:
+		cli_run_option(&j->run, opt);
 	}
 }
 
@@ -285,8 +310,12 @@ static void read_words(struct job *j, int argc, char **argv)
 
 int ns_run_main(int argc, char **argv)
 {
-	struct job j = { .c = { .ns = NS_ALL & ~(unsigned)NS_USER, .hostname = "ns-run",
-				.default_env = true, .user_spec = "", .no_new_privs = true, .init = true,
+	struct job j = { .c = { .ns = NS_ALL & ~(unsigned)NS_USER,
+				.hostname = "ns-run",
+				.default_env = true,
+				.user_spec = "",
+				.no_new_privs = true,
+				.init = true,
 				.caps = CAPS_DEFAULT } };
 	struct err e = { 0 };
 	int r;

@@ -265,7 +265,8 @@ static void write_layout(struct pull *p)
 	cli_registry_jail(&p->cli, l.dirfd, false);
 	start_progress(p);
 	layout_clean(&l);
-	r = fetch_image_to_layout(p->r, &p->sel, &l, p->tag || p->selection.referrers ? p->tag : p->reference.tag,
+	r = fetch_image_to_layout(p->r, &p->sel, &l,
+				  p->tag || p->selection.referrers ? p->tag : p->reference.tag,
 				  &p->fetch, &e);
 	if (r < 0)
 		fail(p, r, &e);

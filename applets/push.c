@@ -353,7 +353,8 @@ static void open_artifact(struct push_cli *p)
 	if (p->subject_arg) {
 		struct digest d;
 
-		if (digest_parse(span_str(p->subject_arg), &d) < 0 && !tag_valid(span_str(p->subject_arg)))
+		if (digest_parse(span_str(p->subject_arg), &d) < 0 &&
+		    !tag_valid(span_str(p->subject_arg)))
 			die(64, "--subject: %s is no digest", quoted_str(p->subject_arg));
 		r = registry_get_document(p->r, p->subject_arg, &p->subject_doc, &e);
 		if (r < 0) {

@@ -81,7 +81,8 @@ bool globs_exclude(const char *const *patterns, struct span path)
 {
 	for (; patterns && *patterns; patterns++)
 		for (size_t i = 1; i <= path.n; i++)
-			if ((i == path.n || path.p[i] == '/') && glob_excludes(*patterns, span_of(path.p, i)))
+			if ((i == path.n || path.p[i] == '/') &&
+			    glob_excludes(*patterns, span_of(path.p, i)))
 				return true;
 	return false;
 }

@@ -14,7 +14,8 @@ static int num_base(struct span s, unsigned base, uint64_t max, uint64_t *out)
 		unsigned digit = (unsigned)s.p[i] - '0';
 		if (digit >= base)
 			return -EINVAL;
-		if (__builtin_mul_overflow(v, (uint64_t)base, &v) || __builtin_add_overflow(v, (uint64_t)digit, &v))
+		if (__builtin_mul_overflow(v, (uint64_t)base, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)digit, &v))
 			return -ERANGE;
 	}
 	if (v > max)
@@ -91,7 +92,8 @@ static int split_unit(struct span s, uint64_t *thousandths, struct span *unit)
 static int scale(uint64_t thousandths, uint64_t unit, uint64_t *out)
 {
 	uint64_t whole, part = thousandths % 1000 * unit / 1000; /* units are 2^50 at most */
-	if (__builtin_mul_overflow(thousandths / 1000, unit, &whole) || __builtin_add_overflow(whole, part, out))
+	if (__builtin_mul_overflow(thousandths / 1000, unit, &whole) ||
+	    __builtin_add_overflow(whole, part, out))
 		return -ERANGE;
 	return 0;
 }
@@ -108,7 +110,8 @@ int num_size(struct span s, uint64_t *out)
 	if (unit.n && !span_is_nocase(unit, "b")) {
 		const char *letter = strchr(letters, unit.p[0] | 0x20);
 		struct span rest = span_tail(unit, 1);
-		if (!letter || !(rest.n == 0 || span_is_nocase(rest, "b") || span_is_nocase(rest, "ib")))
+		if (!letter ||
+		    !(rest.n == 0 || span_is_nocase(rest, "b") || span_is_nocase(rest, "ib")))
 			return -EINVAL;
 		shift = 10 * (unsigned)(letter - letters + 1);
 	}
@@ -120,7 +123,8 @@ int num_duration_ms(struct span s, uint64_t *out)
 	static const struct {
 		const char *unit;
 		uint64_t ms;
-	} units[] = { { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
+	} units[] = { { "", 1000 },   { "s", 1000 },	{ "ms", 1 },
+		      { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
 	uint64_t thousandths;
 	struct span unit;
 	int r = split_unit(s, &thousandths, &unit);

@@ -31,7 +31,9 @@ bool set64_has(const struct set64 *s, uint64_t key)
 
 static void grow(struct set64 *s)
 {
-	struct set64 bigger = { .cap = s->cap ? s->cap * 2 : 1024, .n = s->n, .has_zero = s->has_zero };
+	struct set64 bigger = { .cap = s->cap ? s->cap * 2 : 1024,
+				.n = s->n,
+				.has_zero = s->has_zero };
 	bigger.v = xcalloc(bigger.cap, sizeof(*bigger.v));
 	for (size_t i = 0; i < s->cap; i++)
 		if (s->v[i])
@@ -98,7 +100,8 @@ uint64_t siphash(const unsigned char key[16], const void *data, size_t n)
 {
 	const unsigned char *p = data;
 	uint64_t k0 = load64(key), k1 = load64(key + 8);
-	uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u };
+	uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
+			  k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u };
 	uint64_t last = (uint64_t)n << 56;
 	size_t whole = n & ~(size_t)7;
 	for (size_t i = 0; i < whole; i += 8) {

@@ -42,7 +42,9 @@ int sys_close_range(unsigned first, unsigned last, unsigned flags)
 	if (errno != ENOSYS && errno != EPERM && errno != EINVAL)
 		return -errno;
 	struct rlimit limit;
-	unsigned most = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < (1u << 20) ? (unsigned)limit.rlim_max : 1u << 20;
+	unsigned most = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < (1u << 20)
+				? (unsigned)limit.rlim_max
+				: 1u << 20;
 	for (unsigned fd = first; fd <= MIN(last, most); fd++)
 		close_one((int)fd, flags);
 	return 0;

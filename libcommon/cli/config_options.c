@@ -19,8 +19,10 @@ static int change(const struct config_change *ch, struct config_edit *c, struct 
 {
 	int opt = ch->option->val;
 	int r = opt < CLI_OPT_CONFIG_UNSET
-			? config_edit(c, (enum config_member)(opt - CLI_OPT_CONFIG_SET), ch->value, e)
-			: config_unset(c, (enum config_member)(opt - CLI_OPT_CONFIG_UNSET), ch->value, e);
+			? config_edit(c, (enum config_member)(opt - CLI_OPT_CONFIG_SET), ch->value,
+				      e)
+			: config_unset(c, (enum config_member)(opt - CLI_OPT_CONFIG_UNSET),
+				       ch->value, e);
 
 	if (r == E_USAGE)
 		die(64, "--%s: %s", ch->option->name, e->text);

@@ -60,7 +60,8 @@ static void name_file(const char *text, struct operand *op, struct stat *st)
 }
 
 /* What can be read only once, unless it is to be read again. */
-static int open_stream(struct stream *s, const struct image_options *o, struct image **img, struct err *e)
+static int open_stream(struct stream *s, const struct image_options *o, struct image **img,
+		       struct err *e)
 {
 	if (!o->again)
 		return image_open_stream(s, o, img, e);
@@ -71,7 +72,8 @@ static int open_stream(struct stream *s, const struct image_options *o, struct i
 
 	if (r == 0) {
 		_cleanup_(sink_closep) struct sink *out = sink_from_fd(fd, false);
-		for (struct span w; !out->err && out->offset <= most && (w = stream_peek(s)).n; stream_skip(s, w.n))
+		for (struct span w; !out->err && out->offset <= most && (w = stream_peek(s)).n;
+		     stream_skip(s, w.n))
 			sink_write(out, w);
 		r = out->offset > most ? E_TOOBIG : sink_flush(out);
 	}
@@ -80,7 +82,8 @@ static int open_stream(struct stream *s, const struct image_options *o, struct i
 	fault = stream_error(s);
 	stream_close(s);
 	if (r < 0)
-		return err_set(e, r, "a temporary file in TMPDIR for the image: %s%s", err_word(r), r == E_TOOBIG ? " (--spool-max)" : "");
+		return err_set(e, r, "a temporary file in TMPDIR for the image: %s%s", err_word(r),
+			       r == E_TOOBIG ? " (--spool-max)" : "");
 	return fault < 0 ? fault : image_open_file(steal_fd(&fd), o, img, e);
 }
 

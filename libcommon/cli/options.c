@@ -16,7 +16,8 @@ static _noreturn_ void put_and_exit(struct span text)
 static _noreturn_ void version(void)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	buf_addf(&b, "%s (ocibox) %s\nfeatures: %s\n", applet_name, ocibox_version, ocibox_features);
+	buf_addf(&b, "%s (ocibox) %s\nfeatures: %s\n", applet_name, ocibox_version,
+		 ocibox_features);
 	put_and_exit(span_of(b.p, b.n));
 }
 

@@ -95,7 +95,8 @@ void cli_registry_credentials(struct registry_cli *c, const char *domain)
 void cli_registry_jail(struct registry_cli *c, int dir, bool spool)
 {
 	if (!credentials_have_helpers(c->registry.credentials))
-		cli_jail((int[]){ c->digestfile.dir, dir }, 2, CLI_JAIL_NETWORK | (spool ? CLI_JAIL_SPOOL : 0));
+		cli_jail((int[]){ c->digestfile.dir, dir }, 2,
+			 CLI_JAIL_NETWORK | (spool ? CLI_JAIL_SPOOL : 0));
 }
 
 void cli_registry_begin(struct registry_cli *c, struct meter *meters, size_t n)
@@ -142,7 +143,8 @@ const char *cli_registry_key(const char *arg, struct reference *ref)
 	/* what has no dot and no port would stand for a path of docker.io */
 	bool hub = !r && !strcmp(ref->domain, "docker.io") && strncmp(key, "docker.io", 9) &&
 		   strncmp(key, "index.docker.io", 15);
-	if (r < 0 || hub || ref->has_digest || (slash < s.n && span_find(span_tail(s, slash), ':') < s.n - slash))
+	if (r < 0 || hub || ref->has_digest ||
+	    (slash < s.n && span_find(span_tail(s, slash), ':') < s.n - slash))
 		die(64, "%s is not REGISTRY[/PATH]", quoted_str(arg));
 	free(ref->repository);
 	ref->repository = xstrdup("");

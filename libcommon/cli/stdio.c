@@ -6,13 +6,15 @@
 void cli_need_stdout_not_tty(void)
 {
 	if (isatty(STDOUT_FILENO))
-		die(64, "refusing to write an archive to a terminal (use a pipe, a file, or see --help)");
+		die(64,
+		    "refusing to write an archive to a terminal (use a pipe, a file, or see --help)");
 }
 
 struct stream *cli_stdin(void)
 {
 	if (isatty(STDIN_FILENO))
-		die(64, "refusing to read an archive from a terminal (use a pipe, a file, or see --help)");
+		die(64,
+		    "refusing to read an archive from a terminal (use a pipe, a file, or see --help)");
 	struct stream *s = stream_from_fd(STDIN_FILENO, false);
 	struct span w = stream_peek(s);
 	if (!w.n && stream_error(s))

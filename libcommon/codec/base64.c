@@ -55,7 +55,8 @@ int base64_decode(struct span s, struct buf *out)
 
 void base64_encode(struct span s, struct buf *out)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	buf_reserve(out, s.n / 3 * 4 + 4);
 	for (size_t i = 0; i < s.n; i += 3) {

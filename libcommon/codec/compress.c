@@ -6,7 +6,9 @@
 
 static const struct compressor *compressor_of(enum compression kind)
 {
-	return kind == COMPRESSION_GZIP ? &compressor_gzip : kind == COMPRESSION_ZSTD ? compressor_zstd : NULL;
+	return kind == COMPRESSION_GZIP	  ? &compressor_gzip
+	       : kind == COMPRESSION_ZSTD ? compressor_zstd
+					  : NULL;
 }
 
 int compression_check(const struct compression_choice *c, struct err *e)
@@ -18,7 +20,8 @@ int compression_check(const struct compression_choice *c, struct err *e)
 	if (!k)
 		return err_set(e, E_UNSUPPORTED, "this build does not compress with zstd");
 	if (c->level && (c->level < k->level_min || c->level > k->level_max))
-		return err_set(e, E_USAGE, "level %d is not one of %d to %d", c->level, k->level_min, k->level_max);
+		return err_set(e, E_USAGE, "level %d is not one of %d to %d", c->level,
+			       k->level_min, k->level_max);
 	return 0;
 }
 
@@ -28,7 +31,8 @@ struct sink *sink_compress(struct sink *below, const struct compression_choice *
 
 	if (!k)
 		return below;
-	return sink_parallel(below, &k->ops, (void *)(intptr_t)(c->level ? c->level : k->level_usual), threads);
+	return sink_parallel(below, &k->ops,
+			     (void *)(intptr_t)(c->level ? c->level : k->level_usual), threads);
 }
 
 bool is_zeros(struct span s)

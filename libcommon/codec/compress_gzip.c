@@ -77,7 +77,11 @@ static void gzip_close(void *state)
 
 /* Stored blocks, the most that it can be: 5 bytes for each 64 KiB at the least, and what is around them. */
 const struct compressor compressor_gzip = {
-	.ops = { .block = BLOCK, .out_max = BLOCK + BLOCK / 512 + 4096, .open = gzip_open, .work = gzip_work, .close = gzip_close },
+	.ops = { .block = BLOCK,
+		 .out_max = BLOCK + BLOCK / 512 + 4096,
+		 .open = gzip_open,
+		 .work = gzip_work,
+		 .close = gzip_close },
 	.level_min = 1,
 	.level_max = 9,
 	.level_usual = 6,

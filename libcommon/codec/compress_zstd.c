@@ -20,7 +20,9 @@ static void *zstd_start(void *arg)
 	struct zstd_worker *w = xcalloc(1, sizeof(*w));
 
 	w->c = ZSTD_createCCtx();
-	if (!w->c || ZSTD_isError(ZSTD_CCtx_setParameter(w->c, ZSTD_c_compressionLevel, (int)(intptr_t)arg)) ||
+	if (!w->c ||
+	    ZSTD_isError(
+		    ZSTD_CCtx_setParameter(w->c, ZSTD_c_compressionLevel, (int)(intptr_t)arg)) ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(w->c, ZSTD_c_checksumFlag, 1))) {
 		ZSTD_freeCCtx(w->c);
 		w->c = NULL;
@@ -54,7 +56,11 @@ static void zstd_end(void *state)
 }
 
 static const struct compressor zstd = {
-	.ops = { .block = BLOCK, .out_max = ZSTD_COMPRESSBOUND(BLOCK), .open = zstd_start, .work = zstd_work, .close = zstd_end },
+	.ops = { .block = BLOCK,
+		 .out_max = ZSTD_COMPRESSBOUND(BLOCK),
+		 .open = zstd_start,
+		 .work = zstd_work,
+		 .close = zstd_end },
 	.level_min = 1,
 	.level_max = 4,
 	.level_usual = 3,

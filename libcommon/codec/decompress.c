@@ -27,10 +27,15 @@ static bool within_limits(struct decompressor *d)
 	uint64_t in = d->src->offset - d->src_start;
 
 	if (d->lim.max_output && d->made > d->lim.max_output) {
-		err_set(d->e, E_TOOBIG, "more than %" PRIu64 " bytes when decompressed (--max-size)", d->lim.max_output);
+		err_set(d->e, E_TOOBIG,
+			"more than %" PRIu64 " bytes when decompressed (--max-size)",
+			d->lim.max_output);
 	} else if (d->lim.max_ratio && d->made > ratio_from && d->made / d->lim.max_ratio > in) {
-		err_set(d->e, E_TOOBIG, "more than %" PRIu64 " times its size when decompressed (--max-ratio: %" PRIu64
-			" bytes out of %" PRIu64 ")", d->lim.max_ratio, d->made, in);
+		err_set(d->e, E_TOOBIG,
+			"more than %" PRIu64
+			" times its size when decompressed (--max-ratio: %" PRIu64
+			" bytes out of %" PRIu64 ")",
+			d->lim.max_ratio, d->made, in);
 	} else {
 		return true;
 	}
@@ -89,7 +94,9 @@ static void close_decompressor(struct stream *s)
 	free(d);
 }
 
-const struct stream_ops decompressor_ops = { .fill = fill, .close = close_decompressor, .pull = pull_or_fill };
+const struct stream_ops decompressor_ops = { .fill = fill,
+					     .close = close_decompressor,
+					     .pull = pull_or_fill };
 
 static size_t produce_copy(struct decompressor *d, unsigned char *out, size_t n)
 {
@@ -125,12 +132,16 @@ enum compression compression_from_magic(struct span b)
 	if (b.n >= 4 && (b.p[0] & 0xf0) == 0x50 && !memcmp(b.p + 1, "\x2a\x4d\x18", 3))
 		return COMPRESSION_ZSTD;
 	/* bzip2 and xz: known, but not ours */
-	if ((b.n >= 3 && !memcmp(b.p, "BZh", 3)) || (b.n >= 6 && !memcmp(b.p, "\xfd" "7zXZ\0", 6)))
+	if ((b.n >= 3 && !memcmp(b.p, "BZh", 3)) || (b.n >= 6 && !memcmp(b.p,
+									 "\xfd"
+									 "7zXZ\0",
+									 6)))
 		return COMPRESSION_UNKNOWN;
 	return COMPRESSION_NONE;
 }
 
-struct stream *stream_decompress(struct stream *src, enum compression c, const struct decompress_limits *lim, struct err *e)
+struct stream *stream_decompress(struct stream *src, enum compression c,
+				 const struct decompress_limits *lim, struct err *e)
 {
 	static const struct decompress_limits none;
 	struct decompressor *d;

@@ -113,12 +113,17 @@ static int member_begin(struct gzip *g)
 		return 0;
 	}
 	if (g->after_member && w.p[0] != 0x1f)
-		return decompressor_fail(&g->d, E_FORMAT, "gzip: garbage after the last member"), -1;
+		return decompressor_fail(&g->d, E_FORMAT, "gzip: garbage after the last member"),
+		       -1;
 	int r = header_parse(&h);
 	if (r == E_TRUNCATED)
-		decompressor_fail(&g->d, r, h.n ? "gzip: cut off in a header" : "gzip: cut off before a header");
+		decompressor_fail(&g->d, r,
+				  h.n ? "gzip: cut off in a header"
+				      : "gzip: cut off before a header");
 	else if (r == E_FORMAT)
-		decompressor_fail(&g->d, r, h.n == 10 ? "gzip: not a gzip header" : "gzip: bad header checksum");
+		decompressor_fail(&g->d, r,
+				  h.n == 10 ? "gzip: not a gzip header"
+					    : "gzip: bad header checksum");
 	else if (r == E_TOOBIG)
 		decompressor_fail(&g->d, r, "gzip: header of more than 64 KiB");
 	else if (r)
@@ -164,7 +169,8 @@ static size_t gzip_produce(struct decompressor *d, unsigned char *out, size_t n)
 		struct span in = decompressor_input(d);
 		if (!in.n && !d->full) {
 			if (!d->src->err)
-				return decompressor_fail(d, E_TRUNCATED, "gzip: cut off in compressed data");
+				return decompressor_fail(d, E_TRUNCATED,
+							 "gzip: cut off in compressed data");
 			stream_fail(&d->s, d->src->err);
 			return 0;
 		}

@@ -18,7 +18,8 @@ struct inflater {
 
 struct inflater *inflater_new(void)
 {
-	struct inflater *i = xmalloc(sizeof(*i)); /* 85 KB, which the library sets as it needs them */
+	struct inflater *i =
+		xmalloc(sizeof(*i)); /* 85 KB, which the library sets as it needs them */
 
 	isal_inflate_init(&i->state);
 	i->state.crc_flag = ISAL_GZIP_NO_HDR;

@@ -30,7 +30,8 @@ struct inflater *inflater_new(void)
 
 	i->z.zalloc = allocate;
 	i->z.zfree = release;
-	inflateInit2(&i->z, -15); /* fails for want of memory only, and then allocate() does not return */
+	inflateInit2(&i->z,
+		     -15); /* fails for want of memory only, and then allocate() does not return */
 	return i;
 }
 

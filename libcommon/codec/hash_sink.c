@@ -29,9 +29,9 @@ static void hash_sink_close(struct sink *s)
 	free(s);
 }
 
-static const struct sink_ops hash_sink_ops = {
-	.write = hash_sink_write, .flush = hash_sink_flush, .close = hash_sink_close
-};
+static const struct sink_ops hash_sink_ops = { .write = hash_sink_write,
+					       .flush = hash_sink_flush,
+					       .close = hash_sink_close };
 
 struct sink *sink_hash(struct sink *below, enum hash_alg alg)
 {

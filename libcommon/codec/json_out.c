@@ -40,12 +40,15 @@ static size_t utf8_length(struct span s)
 
 static void put_string(struct buf *b, struct span s)
 {
-	static const char escapes[32] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r' };
+	static const char escapes[32] = {
+		['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'
+	};
 
 	buf_addc(b, '"');
 	while (s.n) {
 		size_t run = 0;
-		while (run < s.n && s.p[run] >= 0x20 && s.p[run] < 0x80 && s.p[run] != '"' && s.p[run] != '\\')
+		while (run < s.n && s.p[run] >= 0x20 && s.p[run] < 0x80 && s.p[run] != '"' &&
+		       s.p[run] != '\\')
 			run++;
 		buf_add(b, s.p, run);
 		s = span_tail(s, run);

@@ -10,30 +10,31 @@
 #endif
 
 /* Rounds 4i..4i+3 with the four schedule words w. */
-#define ROUNDS(i, w) \
-	do { \
+#define ROUNDS(i, w)                                                          \
+	do {                                                                  \
 		uint32x4_t wk_ = vaddq_u32(w, vld1q_u32(sha256_k + 4 * (i))); \
-		uint32x4_t abcd_ = abcd; \
-		abcd = vsha256hq_u32(abcd, efgh, wk_); \
-		efgh = vsha256h2q_u32(efgh, abcd_, wk_); \
+		uint32x4_t abcd_ = abcd;                                      \
+		abcd = vsha256hq_u32(abcd, efgh, wk_);                        \
+		efgh = vsha256h2q_u32(efgh, abcd_, wk_);                      \
 	} while (0)
 
 /* The next four words into w0, from the sixteen before: w0 (oldest), w1, w2, w3. */
 #define SCHEDULE(w0, w1, w2, w3) (w0 = vsha256su1q_u32(vsha256su0q_u32(w0, w1), w2, w3))
 
-#define FOUR(i) \
-	do { \
-		ROUNDS(i, w0); \
+#define FOUR(i)                           \
+	do {                              \
+		ROUNDS(i, w0);            \
 		SCHEDULE(w0, w1, w2, w3); \
-		ROUNDS((i) + 1, w1); \
+		ROUNDS((i) + 1, w1);      \
 		SCHEDULE(w1, w2, w3, w0); \
-		ROUNDS((i) + 2, w2); \
+		ROUNDS((i) + 2, w2);      \
 		SCHEDULE(w2, w3, w0, w1); \
-		ROUNDS((i) + 3, w3); \
+		ROUNDS((i) + 3, w3);      \
 		SCHEDULE(w3, w0, w1, w2); \
 	} while (0)
 
-__attribute__((target("+crypto"))) static void blocks(uint32_t h[8], const unsigned char *p, size_t n)
+__attribute__((target("+crypto"))) static void blocks(uint32_t h[8], const unsigned char *p,
+						      size_t n)
 {
 	uint32x4_t abcd = vld1q_u32(h), efgh = vld1q_u32(h + 4);
 

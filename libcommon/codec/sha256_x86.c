@@ -12,32 +12,32 @@
 #include "libcommon/codec/sha256_constants.h"
 
 /* Rounds 4i..4i+3 with the four schedule words w. */
-#define ROUNDS(i, w) \
-	do { \
+#define ROUNDS(i, w)                                                                             \
+	do {                                                                                     \
 		__m128i wk_ = _mm_add_epi32(w, _mm_load_si128((const __m128i *)sha256_k + (i))); \
-		cdgh = _mm_sha256rnds2_epu32(cdgh, abef, wk_); \
-		abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(wk_, 0x0e)); \
+		cdgh = _mm_sha256rnds2_epu32(cdgh, abef, wk_);                                   \
+		abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(wk_, 0x0e));          \
 	} while (0)
 
 /* The next four words into w0, from the sixteen before: w0 (oldest), w1, w2, w3. */
-#define SCHEDULE(w0, w1, w2, w3) \
-	(w0 = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), \
-						 _mm_alignr_epi8(w3, w2, 4)), \
-				   w3))
+#define SCHEDULE(w0, w1, w2, w3)    \
+	(w0 = _mm_sha256msg2_epu32( \
+		 _mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4)), w3))
 
-#define FOUR(i) \
-	do { \
-		ROUNDS(i, w0); \
+#define FOUR(i)                           \
+	do {                              \
+		ROUNDS(i, w0);            \
 		SCHEDULE(w0, w1, w2, w3); \
-		ROUNDS((i) + 1, w1); \
+		ROUNDS((i) + 1, w1);      \
 		SCHEDULE(w1, w2, w3, w0); \
-		ROUNDS((i) + 2, w2); \
+		ROUNDS((i) + 2, w2);      \
 		SCHEDULE(w2, w3, w0, w1); \
-		ROUNDS((i) + 3, w3); \
+		ROUNDS((i) + 3, w3);      \
 		SCHEDULE(w3, w0, w1, w2); \
 	} while (0)
 
-__attribute__((target("sha,ssse3,sse4.1"))) static void blocks(uint32_t h[8], const unsigned char *p, size_t n)
+__attribute__((target("sha,ssse3,sse4.1"))) static void blocks(uint32_t h[8],
+							       const unsigned char *p, size_t n)
 {
 	const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bULL, 0x0405060700010203ULL);
 	/* h holds A..H; the vectors want (high to low) A B E F and C D G H. */

@@ -15,7 +15,8 @@ int tar_fail(struct tar *t, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	err_set(t->err, code, "tar: at byte %llu: %s", (unsigned long long)(t->src->offset - t->start), text);
+	err_set(t->err, code, "tar: at byte %llu: %s",
+		(unsigned long long)(t->src->offset - t->start), text);
 	t->failed = code;
 	return code;
 }
@@ -95,7 +96,8 @@ static int drain(struct tar *t)
 	for (struct span w = stream_peek(t->src); w.n; w = stream_peek(t->src)) {
 		n += w.n;
 		if (n > t->lim.max_padding)
-			return tar_fail(t, E_TOOBIG, "more than %llu bytes behind the end of the archive",
+			return tar_fail(t, E_TOOBIG,
+					"more than %llu bytes behind the end of the archive",
 					(unsigned long long)t->lim.max_padding);
 		stream_skip(t->src, w.n);
 	}
@@ -137,7 +139,8 @@ static int meta_size(struct tar *t, uint64_t max, const char *what, size_t *out)
 	if (tar_number(t->block + H_SIZE, 12, &size) || size < 0)
 		return tar_fail(t, E_FORMAT, "size is no number");
 	if ((uint64_t)size > max)
-		return tar_fail(t, E_TOOBIG, "%s of more than %llu bytes%s", what, (unsigned long long)max,
+		return tar_fail(t, E_TOOBIG, "%s of more than %llu bytes%s", what,
+				(unsigned long long)max,
 				max == t->lim.max_name + 1 ? " (--max-name)" : "");
 	*out = (size_t)size;
 	return 0;
@@ -167,11 +170,13 @@ static int read_global(struct tar *t)
 
 	/* They stay, so empty ones count, too. */
 	t->globals_bytes += TAR_BLOCK_SIZE;
-	r = meta_size(t, t->lim.max_pax - MIN(t->lim.max_pax, t->globals_bytes), "global PAX headers", &n);
+	r = meta_size(t, t->lim.max_pax - MIN(t->lim.max_pax, t->globals_bytes),
+		      "global PAX headers", &n);
 	if (r)
 		return r;
 	if (t->globals_bytes > t->lim.max_pax)
-		return tar_fail(t, E_TOOBIG, "global PAX headers of more than %zu bytes", t->lim.max_pax);
+		return tar_fail(t, E_TOOBIG, "global PAX headers of more than %zu bytes",
+				t->lim.max_pax);
 	/* One between an entry and its own headers would have to undo what those said. */
 	if (t->has_local || t->has_long_name || t->has_long_link)
 		return tar_fail(t, E_FORMAT, "a global PAX header within an entry");
@@ -238,8 +243,8 @@ static void lent_back(struct tar *t)
 
 static void cut_off(struct tar *t)
 {
-	stream_fail(&t->data, tar_fail(t, t->src->err ? t->src->err : E_TRUNCATED, "cut off in the contents of %s",
-				       quoted(t->entry.name)));
+	stream_fail(&t->data, tar_fail(t, t->src->err ? t->src->err : E_TRUNCATED,
+				       "cut off in the contents of %s", quoted(t->entry.name)));
 }
 
 static void plain_fill(struct stream *s)
@@ -289,7 +294,9 @@ static uint64_t plain_drop(struct stream *s, uint64_t n)
 	return dropped;
 }
 
-static const struct stream_ops plain_ops = { .fill = plain_fill, .drop = plain_drop, .pull = plain_pull };
+static const struct stream_ops plain_ops = { .fill = plain_fill,
+					     .drop = plain_drop,
+					     .pull = plain_pull };
 
 static int begin_entry(struct tar *t)
 {
@@ -299,7 +306,8 @@ static int begin_entry(struct tar *t)
 	if (r)
 		return r;
 	if (t->lim.max_entries && t->entries == t->lim.max_entries)
-		return tar_fail(t, E_TOOBIG, "more than %llu entries (--max-entries)", (unsigned long long)t->lim.max_entries);
+		return tar_fail(t, E_TOOBIG, "more than %llu entries (--max-entries)",
+				(unsigned long long)t->lim.max_entries);
 	t->entries++;
 	t->left = t->entry.size;
 	t->padding = tar_padding(t->entry.size);
@@ -354,10 +362,13 @@ int tar_next(struct tar *t, const struct tar_entry **entry)
 			return r;
 		int kind = r ? tar_block_kind(t->block) : BLOCK_ZERO;
 		if (kind == BLOCK_BAD)
-			return tar_fail(t, E_FORMAT, t->src->offset - t->start > TAR_BLOCK_SIZE ?
-				"bad header checksum" : "this is no tar archive");
+			return tar_fail(t, E_FORMAT,
+					t->src->offset - t->start > TAR_BLOCK_SIZE
+						? "bad header checksum"
+						: "this is no tar archive");
 		if (kind == BLOCK_ZERO && has_meta(t))
-			return tar_fail(t, r ? E_FORMAT : E_TRUNCATED, "an extended header without an entry");
+			return tar_fail(t, r ? E_FORMAT : E_TRUNCATED,
+					"an extended header without an entry");
 		if (kind == BLOCK_ZERO) {
 			t->ended = !r;
 			return r ? end_blocks(t) : 0;

@@ -19,7 +19,8 @@ static uint32_t sum_bytes(const unsigned char *p)
 
 	for (int i = 0; i < TAR_BLOCK_SIZE; i += 8)
 		sum += (word(p + i) & low) + (word(p + i) >> 8 & low);
-	return (uint32_t)((sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32 & 0xffff) + (sum >> 48));
+	return (uint32_t)((sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32 & 0xffff) +
+			  (sum >> 48));
 }
 
 /* Some old writers summed signed characters. */
@@ -106,7 +107,8 @@ int tar_number(const unsigned char *p, size_t n, int64_t *out)
 }
 
 /* A text field, which ends at a NUL or is full. out has room for one more; n is a constant, so that the copy is a few moves. */
-static inline __attribute__((always_inline)) struct span text(const unsigned char *p, size_t n, unsigned char *out)
+static inline __attribute__((always_inline)) struct span text(const unsigned char *p, size_t n,
+							      unsigned char *out)
 {
 	memcpy(out, p, n);
 	out[n] = 0;
@@ -210,8 +212,8 @@ static int decode_device(struct tar *t, enum tar_format format)
 static int decode_type(struct tar *t, enum tar_format format)
 {
 	static const enum tar_type types[] = {
-		['0'] = TAR_FILE, ['1'] = TAR_HARDLINK, ['2'] = TAR_SYMLINK, ['3'] = TAR_CHAR,
-		['4'] = TAR_BLOCK, ['5'] = TAR_DIR, ['6'] = TAR_FIFO, ['7'] = TAR_FILE,
+		['0'] = TAR_FILE,  ['1'] = TAR_HARDLINK, ['2'] = TAR_SYMLINK, ['3'] = TAR_CHAR,
+		['4'] = TAR_BLOCK, ['5'] = TAR_DIR,	 ['6'] = TAR_FIFO,    ['7'] = TAR_FILE,
 	};
 	unsigned char flag = t->block[H_TYPE];
 	struct span name = t->entry.name;
@@ -224,7 +226,8 @@ static int decode_type(struct tar *t, enum tar_format format)
 	} else if (flag == 'S' && format == FORMAT_GNU) {
 		t->entry.type = TAR_FILE;
 	} else {
-		return tar_fail(t, E_UNSUPPORTED, "%s: entry of type %s", quoted(name), quoted(span_of(&flag, 1)));
+		return tar_fail(t, E_UNSUPPORTED, "%s: entry of type %s", quoted(name),
+				quoted(span_of(&flag, 1)));
 	}
 	return 0;
 }
@@ -243,7 +246,8 @@ static int decode_names(struct tar *t, enum tar_format format, unsigned has)
 	/* No writer says it twice, and readers differ in which of the two they take. */
 	if (((has & PAX_PATH) && t->has_long_name && !span_eq(p->path, e->name)) ||
 	    ((has & PAX_LINK) && t->has_long_link && !span_eq(p->link, e->link)))
-		return tar_fail(t, E_FORMAT, "%s: GNU and PAX give different names", quoted(e->name));
+		return tar_fail(t, E_FORMAT, "%s: GNU and PAX give different names",
+				quoted(e->name));
 	if (has & PAX_PATH)
 		e->name = p->path;
 	if (has & PAX_LINK)
@@ -268,7 +272,8 @@ static int check_names(struct tar *t)
 	struct tar_entry *e = &t->entry;
 
 	if (e->name.n > t->lim.max_name || e->link.n > t->lim.max_name)
-		return tar_fail(t, E_TOOBIG, "a name of more than %zu bytes (--max-name)", t->lim.max_name);
+		return tar_fail(t, E_TOOBIG, "a name of more than %zu bytes (--max-name)",
+				t->lim.max_name);
 	if (e->type == TAR_DIR) {
 		/* The memory is ours; the slash itself stays a name, and so does the root without one. */
 		while (e->name.n > 1 && e->name.p[e->name.n - 1] == '/')
@@ -295,14 +300,16 @@ static int check_size(struct tar *t, unsigned has)
 
 	if (e->type != TAR_FILE) {
 		if (e->size && (e->type != TAR_HARDLINK || (has & PAX_SIZE)))
-			return tar_fail(t, E_FORMAT, "%s: contents of what is no file", quoted(e->name));
+			return tar_fail(t, E_FORMAT, "%s: contents of what is no file",
+					quoted(e->name));
 		if (has & PAX_SPARSE)
-			return tar_fail(t, E_FORMAT, "%s: a sparse map of what is no file", quoted(e->name));
+			return tar_fail(t, E_FORMAT, "%s: a sparse map of what is no file",
+					quoted(e->name));
 		e->size = 0;
 	}
 	if (t->lim.max_size && e->size > t->lim.max_size)
-		return tar_fail(t, E_TOOBIG, "%s: larger than %llu bytes (--max-file-size)", quoted(e->name),
-				(unsigned long long)t->lim.max_size);
+		return tar_fail(t, E_TOOBIG, "%s: larger than %llu bytes (--max-file-size)",
+				quoted(e->name), (unsigned long long)t->lim.max_size);
 	return 0;
 }
 

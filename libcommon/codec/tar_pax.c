@@ -43,7 +43,8 @@ static int xattr_set(struct tar *t, struct xattr_list *l, struct span name, stru
 		}
 	}
 	if (l->n == TAR_XATTRS_MAX)
-		return tar_fail(t, E_TOOBIG, "PAX: more than %d extended attributes", TAR_XATTRS_MAX);
+		return tar_fail(t, E_TOOBIG, "PAX: more than %d extended attributes",
+				TAR_XATTRS_MAX);
 	if (l->n == l->cap) {
 		l->cap = l->cap ? 2 * l->cap : 8;
 		l->v = xrealloc(l->v, l->cap * sizeof(*l->v));
@@ -67,7 +68,8 @@ static int libarchive_xattr(struct tar *t, struct tar_pax *p, struct span name, 
 				two[k] = d >= 'A' && d <= 'F' ? d + 'a' - 'A' : d;
 			}
 			if (num_hex(span_of(two, 2), &c, 1) || !c)
-				return tar_fail(t, E_FORMAT, "PAX: bad name of an extended attribute");
+				return tar_fail(t, E_FORMAT,
+						"PAX: bad name of an extended attribute");
 			i += 2;
 		}
 		out[n++] = c;
@@ -98,15 +100,21 @@ static const struct key {
 	{ "uname", TEXT, PAX_UNAME, offsetof(struct tar_pax, uname), 0, false },
 	{ "gname", TEXT, PAX_GNAME, offsetof(struct tar_pax, gname), 0, false },
 	{ "atime", TIME, PAX_ATIME, offsetof(struct tar_pax, atime), 0, false },
-	{ "GNU.sparse.major", NUMBER, PAX_SPARSE_MAJOR, offsetof(struct tar_pax, sparse_major), INT64_MAX, true },
-	{ "GNU.sparse.minor", NUMBER, PAX_SPARSE_MINOR, offsetof(struct tar_pax, sparse_minor), INT64_MAX, true },
-	{ "GNU.sparse.name", TEXT, PAX_SPARSE_NAME, offsetof(struct tar_pax, sparse_name), 0, true },
-	{ "GNU.sparse.realsize", NUMBER, PAX_SPARSE_SIZE, offsetof(struct tar_pax, sparse_size), INT64_MAX, true },
-	{ "GNU.sparse.size", NUMBER, PAX_SPARSE_SIZE, offsetof(struct tar_pax, sparse_size), INT64_MAX, true },
+	{ "GNU.sparse.major", NUMBER, PAX_SPARSE_MAJOR, offsetof(struct tar_pax, sparse_major),
+	  INT64_MAX, true },
+	{ "GNU.sparse.minor", NUMBER, PAX_SPARSE_MINOR, offsetof(struct tar_pax, sparse_minor),
+	  INT64_MAX, true },
+	{ "GNU.sparse.name", TEXT, PAX_SPARSE_NAME, offsetof(struct tar_pax, sparse_name), 0,
+	  true },
+	{ "GNU.sparse.realsize", NUMBER, PAX_SPARSE_SIZE, offsetof(struct tar_pax, sparse_size),
+	  INT64_MAX, true },
+	{ "GNU.sparse.size", NUMBER, PAX_SPARSE_SIZE, offsetof(struct tar_pax, sparse_size),
+	  INT64_MAX, true },
 	{ "GNU.sparse.map", TEXT, PAX_SPARSE_MAP, offsetof(struct tar_pax, sparse_map), 0, true },
 };
 
-static int known_record(struct tar *t, struct tar_pax *p, const struct key *k, struct span value, bool global)
+static int known_record(struct tar *t, struct tar_pax *p, const struct key *k, struct span value,
+			bool global)
 {
 	void *to = (char *)p + k->at;
 	int r = 0;
@@ -133,7 +141,8 @@ static int known_record(struct tar *t, struct tar_pax *p, const struct key *k, s
 }
 
 /* Sparse version 0.0 repeats a pair of keys for every region. */
-static int sparse_record(struct tar *t, struct tar_pax *p, struct span key, struct span value, bool global)
+static int sparse_record(struct tar *t, struct tar_pax *p, struct span key, struct span value,
+			 bool global)
 {
 	bool offset = span_is(key, "GNU.sparse.offset");
 	uint64_t v;
@@ -180,7 +189,8 @@ int tar_pax_parse(struct tar *t, unsigned char *area, size_t n, struct tar_pax *
 		while (i < n && i < 9 && area[i] >= '0' && area[i] <= '9')
 			len = len * 10 + (area[i++] - '0');
 		/* Digits, a blank, a key, "=", a value, and a newline where the length says. */
-		if (!i || i == n || area[i] != ' ' || len > n || len < i + 3 || area[len - 1] != '\n')
+		if (!i || i == n || area[i] != ' ' || len > n || len < i + 3 ||
+		    area[len - 1] != '\n')
 			return tar_fail(t, E_FORMAT, "PAX: bad record");
 		unsigned char *key = area + i + 1, *end = area + len - 1;
 		unsigned char *equals = memchr(key, '=', (size_t)(end - key));

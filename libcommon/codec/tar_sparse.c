@@ -6,7 +6,8 @@
 int tar_region_add(struct tar *t, uint64_t offset, uint64_t length)
 {
 	if (t->regions_n == t->lim.max_sparse)
-		return tar_fail(t, E_TOOBIG, "a sparse map of more than %zu regions", t->lim.max_sparse);
+		return tar_fail(t, E_TOOBIG, "a sparse map of more than %zu regions",
+				t->lim.max_sparse);
 	if (t->regions_n == t->regions_cap) {
 		t->regions_cap = t->regions_cap ? 2 * t->regions_cap : 64;
 		t->regions = xrealloc(t->regions, t->regions_cap * sizeof(*t->regions));
@@ -21,8 +22,8 @@ static int finish_map(struct tar *t, uint64_t size)
 	uint64_t end = 0, sum = 0;
 
 	if (t->lim.max_size && size > t->lim.max_size)
-		return tar_fail(t, E_TOOBIG, "%s: larger than %llu bytes (--max-file-size)", quoted(t->entry.name),
-				(unsigned long long)t->lim.max_size);
+		return tar_fail(t, E_TOOBIG, "%s: larger than %llu bytes (--max-file-size)",
+				quoted(t->entry.name), (unsigned long long)t->lim.max_size);
 	for (size_t i = 0; i < t->regions_n; i++) {
 		struct tar_region r = t->regions[i];
 		if (r.offset < end || r.offset > size || r.length > size - r.offset)
@@ -31,7 +32,8 @@ static int finish_map(struct tar *t, uint64_t size)
 		sum += r.length;
 	}
 	if (sum != t->left)
-		return tar_fail(t, E_FORMAT, "%s: sparse map and size disagree", quoted(t->entry.name));
+		return tar_fail(t, E_FORMAT, "%s: sparse map and size disagree",
+				quoted(t->entry.name));
 	t->entry.size = size;
 	t->entry.sparse = true;
 	t->region = 0;
@@ -48,7 +50,8 @@ static int gnu_places(struct tar *t, const unsigned char *p, size_t n, bool *las
 			*last = true;
 			break;
 		}
-		if (tar_number(p, 12, &offset) || tar_number(p + 12, 12, &length) || offset < 0 || length < 0)
+		if (tar_number(p, 12, &offset) || tar_number(p + 12, 12, &length) || offset < 0 ||
+		    length < 0)
 			return tar_fail(t, E_FORMAT, "%s: bad sparse map", quoted(t->entry.name));
 		int r = tar_region_add(t, (uint64_t)offset, (uint64_t)length);
 		if (r)
@@ -85,7 +88,8 @@ static int pax_map_record(struct tar *t)
 
 	t->regions_n = 0;
 	while (span_cut(&rest, ',', &a)) {
-		if (!span_cut(&rest, ',', &b) || num_u64(a, INT64_MAX, &offset) || num_u64(b, INT64_MAX, &length))
+		if (!span_cut(&rest, ',', &b) || num_u64(a, INT64_MAX, &offset) ||
+		    num_u64(b, INT64_MAX, &length))
 			return tar_fail(t, E_FORMAT, "%s: bad sparse map", quoted(t->entry.name));
 		int r = tar_region_add(t, offset, length);
 		if (r)
@@ -112,7 +116,8 @@ static int map_number(struct map_reader *m, uint64_t *out)
 				break;
 			int r = stream_read_exact(t->src, t->buffer, TAR_BLOCK_SIZE);
 			if (r)
-				return tar_fail(t, r, "%s: cut off in a sparse map", quoted(t->entry.name));
+				return tar_fail(t, r, "%s: cut off in a sparse map",
+						quoted(t->entry.name));
 			t->left -= TAR_BLOCK_SIZE;
 			m->i = 0;
 		}
@@ -152,8 +157,10 @@ int tar_sparse_pax(struct tar *t)
 	int r = 0;
 
 	if (major > 1 || (major == 1 && minor) || minor > 1)
-		return tar_fail(t, E_UNSUPPORTED, "%s: unknown version of a sparse map", quoted(t->entry.name));
-	if (!(p->has & PAX_SPARSE_SIZE) || (versioned && !(p->has & PAX_SPARSE_MAJOR)) || t->offset_pending)
+		return tar_fail(t, E_UNSUPPORTED, "%s: unknown version of a sparse map",
+				quoted(t->entry.name));
+	if (!(p->has & PAX_SPARSE_SIZE) || (versioned && !(p->has & PAX_SPARSE_MAJOR)) ||
+	    t->offset_pending)
 		return tar_fail(t, E_FORMAT, "%s: incomplete sparse map", quoted(t->entry.name));
 	if (major == 1)
 		r = pax_map_contents(t);
@@ -168,7 +175,9 @@ int tar_sparse_pax(struct tar *t)
 
 static void sparse_fill(struct stream *s)
 {
-	static unsigned char zeros[64 * 1024]; /* never written; not const, so that the binary does not hold them */
+	static unsigned char
+		zeros[64 *
+		      1024]; /* never written; not const, so that the binary does not hold them */
 	struct tar *t = (struct tar *)s;
 	uint64_t size = t->entry.size, until = size;
 	struct span w = span_of(zeros, sizeof(zeros));
@@ -180,7 +189,8 @@ static void sparse_fill(struct stream *s)
 		s->eof = true;
 		return;
 	}
-	while (t->region < t->regions_n && t->regions[t->region].offset + t->regions[t->region].length <= t->at)
+	while (t->region < t->regions_n &&
+	       t->regions[t->region].offset + t->regions[t->region].length <= t->at)
 		t->region++;
 	if (t->region < t->regions_n) {
 		struct tar_region r = t->regions[t->region];
@@ -190,7 +200,8 @@ static void sparse_fill(struct stream *s)
 			w = stream_peek(t->src);
 			if (!w.n) {
 				stream_fail(s, tar_fail(t, t->src->err ? t->src->err : E_TRUNCATED,
-							"cut off in the contents of %s", quoted(t->entry.name)));
+							"cut off in the contents of %s",
+							quoted(t->entry.name)));
 				return;
 			}
 			t->lent = (size_t)MIN((uint64_t)w.n, until - t->at);

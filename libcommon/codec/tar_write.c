@@ -92,8 +92,8 @@ static void add_time(struct records *r, const char *key, struct tar_time t)
 		sec--;
 		nsec = 1000000000 - nsec;
 	}
-	text = nsec ? xasprintf("%s%" PRIu64 ".%09" PRIu32, negative ? "-" : "", sec, nsec) :
-		      xasprintf("%s%" PRIu64, negative ? "-" : "", sec);
+	text = nsec ? xasprintf("%s%" PRIu64 ".%09" PRIu32, negative ? "-" : "", sec, nsec)
+		    : xasprintf("%s%" PRIu64, negative ? "-" : "", sec);
 	for (size_t n = strlen(text); nsec && text[n - 1] == '0'; n--)
 		text[n - 1] = 0;
 	add(r, span_str(key), own(r, text));
@@ -191,10 +191,15 @@ static int add_xattrs(struct records *r, const struct tar_entry *e, struct err *
 	for (size_t i = 0; i < e->xattrs_n + e->acls_n; i++) {
 		bool acl = i >= e->xattrs_n;
 		const struct tar_xattr *x = acl ? &e->acls[i - e->xattrs_n] : &e->xattrs[i];
-		if (!x->name.n || span_find(x->name, '=') < x->name.n || span_find(x->name, 0) < x->name.n)
-			return err_set(err, E_UNSUPPORTED, "%s: tar cannot hold the extended attribute %s",
+		if (!x->name.n || span_find(x->name, '=') < x->name.n ||
+		    span_find(x->name, 0) < x->name.n)
+			return err_set(err, E_UNSUPPORTED,
+				       "%s: tar cannot hold the extended attribute %s",
 				       quoted(e->name), quoted(x->name));
-		add(r, acl ? x->name : own(r, xasprintf("SCHILY.xattr.%.*s", (int)x->name.n, (const char *)x->name.p)),
+		add(r,
+		    acl ? x->name
+			: own(r, xasprintf("SCHILY.xattr.%.*s", (int)x->name.n,
+					   (const char *)x->name.p)),
 		    x->value);
 	}
 	return 0;
@@ -208,7 +213,8 @@ static struct span full_name(struct records *r, const struct tar_entry *e)
 	return own(r, xasprintf("%.*s/", (int)e->name.n, (const char *)e->name.p));
 }
 
-static void put_names(unsigned char *b, struct span name, const struct tar_entry *e, struct records *r)
+static void put_names(unsigned char *b, struct span name, const struct tar_entry *e,
+		      struct records *r)
 {
 	size_t cut = name_cut(name);
 
@@ -237,8 +243,8 @@ static void put_names(unsigned char *b, struct span name, const struct tar_entry
 int tar_header(struct buf *out, const struct tar_entry *e, struct err *err)
 {
 	static const char types[] = {
-		[TAR_FILE] = '0', [TAR_HARDLINK] = '1', [TAR_SYMLINK] = '2', [TAR_CHAR] = '3',
-		[TAR_BLOCK] = '4', [TAR_DIR] = '5', [TAR_FIFO] = '6',
+		[TAR_FILE] = '0',  [TAR_HARDLINK] = '1', [TAR_SYMLINK] = '2', [TAR_CHAR] = '3',
+		[TAR_BLOCK] = '4', [TAR_DIR] = '5',	 [TAR_FIFO] = '6',
 	};
 	size_t most = 12 + e->xattrs_n + e->acls_n;
 	_cleanup_(records_release) struct records r = {
@@ -250,8 +256,8 @@ int tar_header(struct buf *out, const struct tar_entry *e, struct err *err)
 	bool time_fits = e->mtime.sec >= 0 && (uint64_t)e->mtime.sec <= octal11 && !e->mtime.nsec;
 
 	if (e->dev_major > octal7 || e->dev_minor > octal7)
-		return err_set(err, E_UNSUPPORTED, "%s: tar cannot hold the device number %u:%u", quoted(name),
-			       e->dev_major, e->dev_minor);
+		return err_set(err, E_UNSUPPORTED, "%s: tar cannot hold the device number %u:%u",
+			       quoted(name), e->dev_major, e->dev_minor);
 	int bad = add_xattrs(&r, e, err);
 	if (bad)
 		return bad;

@@ -140,7 +140,8 @@ static struct span take_window(struct verify_stream *v, size_t *lent)
 	if (v->chore) {
 		chore_settle(v->chore, SHARED_WINDOWS - 1);
 		w.p = v->ring + (size_t)v->ring_next * STREAM_WINDOW;
-		w.n = stream_pull(v->src, (unsigned char *)w.p, (size_t)MIN((uint64_t)STREAM_WINDOW, v->left));
+		w.n = stream_pull(v->src, (unsigned char *)w.p,
+				  (size_t)MIN((uint64_t)STREAM_WINDOW, v->left));
 		v->ring_next = (v->ring_next + 1) % SHARED_WINDOWS;
 		if (w.n)
 			chore_post(v->chore, w);
@@ -225,9 +226,12 @@ static void verify_close(struct stream *s)
 	free(v);
 }
 
-static const struct stream_ops verify_ops = { .fill = verify_fill, .close = verify_close, .pull = verify_pull };
+static const struct stream_ops verify_ops = { .fill = verify_fill,
+					      .close = verify_close,
+					      .pull = verify_pull };
 
-struct stream *stream_verify(struct stream *src, enum hash_alg alg, const unsigned char *want, uint64_t size)
+struct stream *stream_verify(struct stream *src, enum hash_alg alg, const unsigned char *want,
+			     uint64_t size)
 {
 	struct verify_stream *v = xcalloc(1, sizeof(*v));
 

@@ -24,7 +24,8 @@ static size_t refuse(struct zstd *z, size_t result)
 		return 0;
 	case ZSTD_error_frameParameter_windowTooLarge:
 		window = window && window < window_most ? window : window_most;
-		err_set(z->d.e, E_TOOBIG, "zstd: window larger than %llu bytes (--max-zstd-window)", (unsigned long long)window);
+		err_set(z->d.e, E_TOOBIG, "zstd: window larger than %llu bytes (--max-zstd-window)",
+			(unsigned long long)window);
 		stream_fail(&z->d.s, E_TOOBIG);
 		return 0;
 	case ZSTD_error_dictionary_wrong:
@@ -89,7 +90,8 @@ struct decompressor *zstd_open(const struct decompress_limits *lim)
 	z->d.produce = zstd_produce;
 	z->d.release = zstd_release;
 	/* Below 1 KiB, the format's least, no frame would pass. */
-	if (!z->ctx || ZSTD_isError(ZSTD_DCtx_setMaxWindowSize(z->ctx, (size_t)MAX(window, KIB(1)))))
+	if (!z->ctx ||
+	    ZSTD_isError(ZSTD_DCtx_setMaxWindowSize(z->ctx, (size_t)MAX(window, KIB(1)))))
 		stream_fail(&z->d.s, -ENOMEM);
 	return &z->d;
 }

@@ -9,7 +9,7 @@ struct chore {
 	struct crew *crew;
 	void *arg;
 	unsigned posted, looked; /* windows, ever */
-	bool busy;               /* a thread is at window `looked` */
+	bool busy;		 /* a thread is at window `looked` */
 	struct span window[CHORE_WINDOWS];
 };
 

@@ -111,7 +111,9 @@ int fd_read_all(int fd, size_t max, struct buf *b)
 
 int file_read(int dirfd, const char *path, bool follow, size_t max, struct buf *b)
 {
-	_cleanup_(fd_closep) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (follow ? 0 : O_NOFOLLOW));
+	_cleanup_(fd_closep) int fd =
+		openat(dirfd, path,
+		       O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (follow ? 0 : O_NOFOLLOW));
 	if (fd < 0)
 		return -errno;
 	struct stat st;
@@ -121,7 +123,8 @@ int file_read(int dirfd, const char *path, bool follow, size_t max, struct buf *
 		return -EISDIR;
 	if (!S_ISREG(st.st_mode) && !follow)
 		return E_UNSUPPORTED;
-	if (!S_ISREG(st.st_mode)) /* what the user named himself may be a pipe of his shell: wait for its bytes */
+	if (!S_ISREG(
+		    st.st_mode)) /* what the user named himself may be a pipe of his shell: wait for its bytes */
 		fcntl(fd, F_SETFL, 0);
 	return fd_read_all(fd, max, b);
 }

@@ -40,7 +40,8 @@ static size_t fd_read_some(struct fd_stream *f, unsigned char *buf, size_t n)
 	}
 	ssize_t r;
 	do
-		r = f->positioned ? pread(f->fd, buf, n, (off_t)f->at) : read_patiently(f->fd, buf, n);
+		r = f->positioned ? pread(f->fd, buf, n, (off_t)f->at)
+				  : read_patiently(f->fd, buf, n);
 	while (r < 0 && errno == EINTR);
 	if (r < 0) {
 		stream_fail(&f->s, -errno);
@@ -102,7 +103,9 @@ static void fd_stream_close(struct stream *s)
 	free(f);
 }
 
-static const struct stream_ops fd_ops = { .fill = fd_fill, .close = fd_stream_close, .drop = fd_drop, .pull = fd_pull };
+static const struct stream_ops fd_ops = {
+	.fill = fd_fill, .close = fd_stream_close, .drop = fd_drop, .pull = fd_pull
+};
 
 struct stream *stream_from_fd(int fd, bool own)
 {
@@ -110,7 +113,8 @@ struct stream *stream_from_fd(int fd, bool own)
 	f->s.ops = &fd_ops;
 	f->fd = fd;
 	f->own = own;
-	fcntl(fd, F_SETPIPE_SZ, 1 << 20); /* fails where fd is no pipe, or where the user has his share: then as it is */
+	fcntl(fd, F_SETPIPE_SZ,
+	      1 << 20); /* fails where fd is no pipe, or where the user has his share: then as it is */
 	return &f->s;
 }
 
@@ -222,7 +226,9 @@ static void fd_sink_close(struct sink *s)
 	free(f);
 }
 
-static const struct sink_ops fd_sink_ops = { .write = fd_sink_write, .flush = fd_sink_flush, .close = fd_sink_close };
+static const struct sink_ops fd_sink_ops = { .write = fd_sink_write,
+					     .flush = fd_sink_flush,
+					     .close = fd_sink_close };
 
 struct sink *sink_from_fd(int fd, bool own)
 {

@@ -27,7 +27,7 @@ struct parallel {
 	pthread_cond_t work, done;
 	bool stop;
 	unsigned filled;  /* pieces handed to the workers, ever */
-	unsigned taken;   /* by them */
+	unsigned taken;	  /* by them */
 	unsigned emptied; /* pieces gone on below */
 	unsigned pieces_n, threads_n;
 	pthread_t threads[WORKERS_MAX];
@@ -155,9 +155,12 @@ static void parallel_close(struct sink *s)
 	free(p);
 }
 
-static const struct sink_ops parallel_ops = { .write = parallel_write, .flush = parallel_flush, .close = parallel_close };
+static const struct sink_ops parallel_ops = { .write = parallel_write,
+					      .flush = parallel_flush,
+					      .close = parallel_close };
 
-struct sink *sink_parallel(struct sink *below, const struct parallel_ops *ops, void *arg, unsigned threads)
+struct sink *sink_parallel(struct sink *below, const struct parallel_ops *ops, void *arg,
+			   unsigned threads)
 {
 	threads = MIN(threads, (unsigned)WORKERS_MAX);
 	unsigned pieces = threads ? threads + 2 : 1;

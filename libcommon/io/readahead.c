@@ -27,8 +27,8 @@ struct readahead {
 	unsigned slots_n;
 	unsigned filled;  /* windows handed over, ever */
 	unsigned emptied; /* windows given back, ever */
-	size_t partial;   /* bytes of the window being filled, slot filled % slots_n, that the consumer may see */
-	size_t shown;     /* bytes of slot emptied % slots_n that it has seen */
+	size_t partial; /* bytes of the window being filled, slot filled % slots_n, that the consumer may see */
+	size_t shown; /* bytes of slot emptied % slots_n that it has seen */
 	bool started;
 	const atomic_bool *later;
 	struct chore *chore; /* or NULL */
@@ -237,7 +237,8 @@ static const struct stream_ops readahead_ops = { .fill = readahead_fill, .close 
 static struct readahead *readahead_new(struct stream *src, unsigned slots)
 {
 	size_t bytes = (size_t)slots * STREAM_WINDOW;
-	unsigned char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return NULL;
 	struct readahead *r = xcalloc(1, sizeof(*r) + slots * sizeof(r->slot[0]));
@@ -266,7 +267,8 @@ struct stream *stream_readahead(struct stream *src, size_t ring)
 	return src;
 }
 
-struct stream *stream_readahead_chore(struct stream *src, struct chore *ch, const atomic_bool *later)
+struct stream *stream_readahead_chore(struct stream *src, struct chore *ch,
+				      const atomic_bool *later)
 {
 	struct readahead *r = readahead_new(src, MIB(1) / STREAM_WINDOW);
 	if (!r)

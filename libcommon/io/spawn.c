@@ -37,7 +37,8 @@ static int put_input(int fd, struct span input)
 static int pipes_open(struct pipes *p, struct span input)
 {
 	*p = (struct pipes){ { -1, -1 }, { -1, -1 }, { -1, -1 } };
-	if (pipe2(p->in, O_CLOEXEC) < 0 || pipe2(p->out, O_CLOEXEC) < 0 || pipe2(p->report, O_CLOEXEC) < 0)
+	if (pipe2(p->in, O_CLOEXEC) < 0 || pipe2(p->out, O_CLOEXEC) < 0 ||
+	    pipe2(p->report, O_CLOEXEC) < 0)
 		return -errno;
 	int r = put_input(p->in[1], input);
 	fd_close(p->in[1]);

@@ -14,9 +14,9 @@ enum { LINKS_MAX = 40, EAGAIN_MAX = 1000 };
 /* The fall-back's state: where we are as a list of names without links below the root, and what is still to be walked. */
 struct walk {
 	int root;
-	int at;             /* descriptor of the directory reached, or -1: the root */
-	struct buf trail;   /* "a/b/c" reached, without links or dots */
-	struct buf rest;    /* still to walk */
+	int at;		  /* descriptor of the directory reached, or -1: the root */
+	struct buf trail; /* "a/b/c" reached, without links or dots */
+	struct buf rest;  /* still to walk */
 	unsigned links;
 };
 
@@ -172,7 +172,8 @@ int walk_open(int rootfd, const char *path, int flags, mode_t mode)
 		int fd = -EAGAIN;
 		/* EAGAIN: something was renamed while ".." was resolved. */
 		for (int i = 0; fd == -EAGAIN && i < EAGAIN_MAX; i++)
-			fd = sys_openat2(rootfd, path, (uint64_t)(unsigned)(flags | O_CLOEXEC), mode & 07777, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+			fd = sys_openat2(rootfd, path, (uint64_t)(unsigned)(flags | O_CLOEXEC),
+					 mode & 07777, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 		if (fd != -ENOSYS && fd != -EPERM)
 			return fd;
 		/* Old container runtimes answer EPERM to system calls that they do not know. */

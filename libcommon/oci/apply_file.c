@@ -131,9 +131,10 @@ int apply_mark(struct apply *a, const char *name)
 		return 0;
 	int r = made_add(&a->made, a->rootfd, made_key(&a->made, a->parent->ino, span_str(name)));
 	if (r == E_TOOBIG)
-		return err_set(a->e, r,
-			       "%s: a layer above another has more than %d names: it cannot be unpacked",
-			       quoted(buf_span(&a->path)), MADE_MAX);
+		return err_set(
+			a->e, r,
+			"%s: a layer above another has more than %d names: it cannot be unpacked",
+			quoted(buf_span(&a->path)), MADE_MAX);
 	return r < 0 ? err_set(a->e, r, "%s: noting that this layer made it: %s",
 			       quoted(buf_span(&a->path)), err_word(r))
 		     : 0;

@@ -33,7 +33,8 @@ static int put_whiteout(struct diff *d, const char *name)
 		return 0;
 	/* That of ".wh..opq" would hide all that the directory holds below. */
 	if (strncmp(name, ".wh.", 4) == 0)
-		return err_set(d->e, E_UNSUPPORTED, "%s%s%s: no layer can say that a file of such a name is gone",
+		return err_set(d->e, E_UNSUPPORTED,
+			       "%s%s%s: no layer can say that a file of such a name is gone",
 			       quoted(buf_span(&d->path)), d->path.n ? "/" : "", quoted_str(name));
 	return diff_put_mark(d, ".wh.", name);
 }
@@ -144,7 +145,9 @@ static int begin_directory(struct diff *d, const struct stat *st, bool written)
 	}
 	struct diff_level *l = &d->level[d->depth++];
 	bool inside = d->depth > 1 && l[-1].opaque, marked = d->upper && tree_opaque(&d->after);
-	*l = (struct diff_level){ .st = *st, .path = d->path.n, .written = written, .opaque = inside || marked };
+	*l = (struct diff_level){
+		.st = *st, .path = d->path.n, .written = written, .opaque = inside || marked
+	};
 	int r = names_open(&l->names, tree_names(&d->after), d->upper);
 	if (r >= 0 && d->pass == WRITE)
 		r = put_whiteouts(d, l, marked && !inside);
@@ -179,7 +182,8 @@ static int visit_directory(struct diff *d, int dirfd, const char *name, const st
 static int visit_file(struct diff *d, int dirfd, const char *name, struct stat *st)
 {
 	if (d->pass != WRITE)
-		return d->pass == SURVEY ? diff_survey_file(d, dirfd, name, st) : diff_refuse_unseen(d, st);
+		return d->pass == SURVEY ? diff_survey_file(d, dirfd, name, st)
+					 : diff_refuse_unseen(d, st);
 	_cleanup_(fd_closep) int fd = diff_open_file(d, dirfd, name, st);
 	int r = fd < 0 ? fd : diff_file_changed(d, dirfd, name, st, fd);
 	return r > 0 ? diff_put_entry(d, dirfd, name, st, fd) : r;
@@ -199,7 +203,8 @@ static bool is_output(const struct diff *d, const struct stat *st)
 static int skip_socket(struct diff *d)
 {
 	if (!d->stats->sockets++)
-		snprintf(d->stats->first_socket, sizeof(d->stats->first_socket), "%s", quoted(buf_span(&d->path)));
+		snprintf(d->stats->first_socket, sizeof(d->stats->first_socket), "%s",
+			 quoted(buf_span(&d->path)));
 	return 0;
 }
 
@@ -209,8 +214,10 @@ static int visit(struct diff *d, const char *name)
 	int r;
 
 	if (strncmp(name, ".wh.", 4) == 0)
-		return err_set(d->e, E_UNSUPPORTED, "%s: in a layer a name that begins with .wh. says that another file is gone",
-			       quoted(buf_span(&d->path)));
+		return err_set(
+			d->e, E_UNSUPPORTED,
+			"%s: in a layer a name that begins with .wh. says that another file is gone",
+			quoted(buf_span(&d->path)));
 	r = tree_look(&d->after, name, &st);
 	if (r == 0)
 		return diff_fail(d, E_TRY_LATER, "it was removed while the directory was read");
@@ -228,8 +235,10 @@ static int visit(struct diff *d, const char *name)
 	if (S_ISSOCK(st.st_mode))
 		return skip_socket(d);
 	if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
-		return err_set(d->e, E_UNSUPPORTED, "%s: a device 0:0 is overlayfs's word for a file that is gone (--upper)",
-			       quoted(buf_span(&d->path)));
+		return err_set(
+			d->e, E_UNSUPPORTED,
+			"%s: a device 0:0 is overlayfs's word for a file that is gone (--upper)",
+			quoted(buf_span(&d->path)));
 	r = diff_changed(d, dirfd, name, &st, -1);
 	return r > 0 ? diff_put_entry(d, dirfd, name, &st, -1) : r;
 }
@@ -422,10 +431,15 @@ static void break_off(struct diff *d)
 	sink_flush(d->out);
 }
 
-int diff_write(int dir, enum diff_form form, struct before *before, const struct diff_options *o, struct sink *out,
-	       struct diff_stats *stats, struct err *e)
+int diff_write(int dir, enum diff_form form, struct before *before, const struct diff_options *o,
+	       struct sink *out, struct diff_stats *stats, struct err *e)
 {
-	struct diff d = { .before = before, .o = o, .out = out, .stats = stats, .e = e, .upper = form == DIFF_UPPER };
+	struct diff d = { .before = before,
+			  .o = o,
+			  .out = out,
+			  .stats = stats,
+			  .e = e,
+			  .upper = form == DIFF_UPPER };
 	int r;
 
 	d.buffer = xmalloc(DIFF_BUFFER);

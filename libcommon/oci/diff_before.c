@@ -55,7 +55,9 @@ static int holder(struct tree *t, const char *name)
 /* Of the tree before: code is negative. */
 static int raced(struct tree *t, int code, const char *name)
 {
-	return is_raced(-code) ? tree_fail(t, E_TRY_LATER, name, "it was replaced while it was read") : tree_fail(t, code, name, NULL);
+	return is_raced(-code)
+		       ? tree_fail(t, E_TRY_LATER, name, "it was replaced while it was read")
+		       : tree_fail(t, code, name, NULL);
 }
 
 static int dir_target(struct before *b, const char *name, struct buf *out)
@@ -96,7 +98,8 @@ static int dir_same(struct before *b, const char *name, int ours, uint64_t size)
 {
 	struct before_tree *bt = (struct before_tree *)b;
 	int fd = holder(&bt->t, name);
-	_cleanup_(fd_closep) int theirs = fd < 0 ? -1 : openat(fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_(fd_closep) int theirs =
+		fd < 0 ? -1 : openat(fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat a, z;
 
 	if (theirs < 0)
@@ -104,7 +107,8 @@ static int dir_same(struct before *b, const char *name, int ours, uint64_t size)
 	int r = tree_check_file(&bt->t, theirs, name);
 	if (r < 0)
 		return r;
-	if (fstat(ours, &a) == 0 && fstat(theirs, &z) == 0 && a.st_dev == z.st_dev && a.st_ino == z.st_ino)
+	if (fstat(ours, &a) == 0 && fstat(theirs, &z) == 0 && a.st_dev == z.st_dev &&
+	    a.st_ino == z.st_ino)
 		return 1;
 	for (uint64_t at = 0; at < size;) {
 		ssize_t x = fd_pread_full(ours, bt->ours, sizeof(bt->ours), at);
@@ -133,11 +137,20 @@ static void dir_close(struct before *b)
 }
 
 static const struct before_ops dir_ops = {
-	.enter = dir_enter, .leave = dir_leave, .present = dir_present, .names = dir_names, .look = dir_look,
-	.target = dir_target, .xattrs = dir_xattrs, .same = dir_same, .dirs = dir_dirs, .close = dir_close,
+	.enter = dir_enter,
+	.leave = dir_leave,
+	.present = dir_present,
+	.names = dir_names,
+	.look = dir_look,
+	.target = dir_target,
+	.xattrs = dir_xattrs,
+	.same = dir_same,
+	.dirs = dir_dirs,
+	.close = dir_close,
 };
 
-int before_from_dirs(const int *dirs, size_t n, enum overlay_marks marks, struct before **out, struct err *e)
+int before_from_dirs(const int *dirs, size_t n, enum overlay_marks marks, struct before **out,
+		     struct err *e)
 {
 	struct before_tree *bt = xcalloc(1, sizeof(*bt));
 	int r;

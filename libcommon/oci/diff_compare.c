@@ -12,7 +12,8 @@ static bool same_metadata(const struct diff_options *o, const struct stat *a, co
 		return false;
 	if ((!o->has_uid && a->st_uid != b->st_uid) || (!o->has_gid && a->st_gid != b->st_gid))
 		return false;
-	if (!o->has_mtime && b->st_mtim.tv_nsec != TIME_UNKNOWN && a->st_mtim.tv_sec != b->st_mtim.tv_sec)
+	if (!o->has_mtime && b->st_mtim.tv_nsec != TIME_UNKNOWN &&
+	    a->st_mtim.tv_sec != b->st_mtim.tv_sec)
 		return false;
 	if ((S_ISCHR(a->st_mode) || S_ISBLK(a->st_mode)) && a->st_rdev != b->st_rdev)
 		return false;
@@ -33,7 +34,8 @@ static int same_xattrs(struct diff *d, int dirfd, const char *name, int fd)
 {
 	_cleanup_(xattrs_release) struct xattrs after = { 0 };
 	_cleanup_(xattrs_release) struct xattrs before = { 0 };
-	int r = xattrs_read(fd >= 0 ? fd : dirfd, fd >= 0 ? NULL : name, buf_str(&d->path), &after, d->e);
+	int r = xattrs_read(fd >= 0 ? fd : dirfd, fd >= 0 ? NULL : name, buf_str(&d->path), &after,
+			    d->e);
 
 	if (r == 0)
 		r = d->before->ops->xattrs(d->before, name, &before);
@@ -63,7 +65,8 @@ int diff_changed(struct diff *d, int dirfd, const char *name, const struct stat 
 
 int diff_open_file(struct diff *d, int dirfd, const char *name, struct stat *st)
 {
-	_cleanup_(fd_closep) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	_cleanup_(fd_closep) int fd =
+		openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	ino_t ino = st->st_ino;
 	dev_t dev = st->st_dev;
 
@@ -101,14 +104,17 @@ int diff_refuse_unseen(struct diff *d, const struct stat *st)
 		return diff_links_fail(d, r);
 	if (!r || !group.unseen)
 		return 0;
-	return diff_fail(d, E_UNSUPPORTED, "overlayfs parted it from other names of the same file, which would have to be in the layer (compare with "
-					   "--lower, or give the mounted tree without --upper)");
+	return diff_fail(
+		d, E_UNSUPPORTED,
+		"overlayfs parted it from other names of the same file, which would have to be in the layer (compare with "
+		"--lower, or give the mounted tree without --upper)");
 }
 
 int diff_survey_file(struct diff *d, int dirfd, const char *name, const struct stat *st)
 {
 	struct stat was, now = *st;
-	int r = d->before->ops->present(d->before) ? d->before->ops->look(d->before, name, &was) : 0;
+	int r = d->before->ops->present(d->before) ? d->before->ops->look(d->before, name, &was)
+						   : 0;
 	bool file = r > 0 && S_ISREG(was.st_mode);
 
 	if (r < 0 || (st->st_nlink < 2 && !(file && was.st_nlink > 1)))

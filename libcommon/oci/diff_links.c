@@ -17,7 +17,8 @@ struct link_group {
 	uint64_t ino;
 	union {
 		uint64_t was_ino; /* of the inode before, which all the names have in common */
-		uint64_t first;   /* when that is settled: where the first name written is, + 1; 0: none yet */
+		uint64_t
+			first; /* when that is settled: where the first name written is, + 1; 0: none yet */
 	} u;
 	uint32_t dev, was_dev; /* places in devs, + 1; dev is 0 where nothing is */
 	uint32_t was_nlink;
@@ -41,7 +42,8 @@ static uint32_t dev_at(struct links *l, uint64_t dev)
 		if (l->devs[l->dev] == dev)
 			return ++l->dev;
 	if (!(l->devs_n & (l->devs_n - 1)))
-		l->devs = xrealloc(l->devs, (l->devs_n ? 2 * (size_t)l->devs_n : 1) * sizeof(*l->devs));
+		l->devs = xrealloc(l->devs,
+				   (l->devs_n ? 2 * (size_t)l->devs_n : 1) * sizeof(*l->devs));
 	l->devs[l->devs_n++] = dev;
 	return l->dev = l->devs_n;
 }
@@ -75,7 +77,9 @@ static void grow(struct links *l)
 
 	table_new(l, 2 * n);
 	for (uint32_t i = 0; i < n && !old.err; i++) {
-		struct link_group *g = (struct link_group *)(void *)page_at(&old, i / PER_PAGE, false) + i % PER_PAGE;
+		struct link_group *g =
+			(struct link_group *)(void *)page_at(&old, i / PER_PAGE, false) +
+			i % PER_PAGE;
 		if (g->dev)
 			*probe(l, g->dev, g->ino) = *g;
 	}

@@ -32,7 +32,9 @@ static int find(struct before *b, const char *name, const struct listing_entry *
 	struct before_listing *bl = of(b);
 	int64_t dir = bl->dirs[bl->depth - 1];
 
-	return dir < 0 ? 0 : listing_find(bl->l, (uint32_t)dir, span_str(strcmp(name, ".") == 0 ? "" : name), e, b->e);
+	return dir < 0 ? 0
+		       : listing_find(bl->l, (uint32_t)dir,
+				      span_str(strcmp(name, ".") == 0 ? "" : name), e, b->e);
 }
 
 /* Of what look() said that it is there. */
@@ -84,8 +86,8 @@ static struct names_source image_names(struct before *b)
 static int image_look(struct before *b, const char *name, struct stat *st)
 {
 	static const mode_t types[] = {
-		[TAR_FILE] = S_IFREG, [TAR_SYMLINK] = S_IFLNK, [TAR_CHAR] = S_IFCHR,
-		[TAR_BLOCK] = S_IFBLK, [TAR_DIR] = S_IFDIR, [TAR_FIFO] = S_IFIFO,
+		[TAR_FILE] = S_IFREG,  [TAR_SYMLINK] = S_IFLNK, [TAR_CHAR] = S_IFCHR,
+		[TAR_BLOCK] = S_IFBLK, [TAR_DIR] = S_IFDIR,	[TAR_FIFO] = S_IFIFO,
 	};
 	const struct listing_entry *e;
 	int r = find(b, name, &e);
@@ -100,7 +102,8 @@ static int image_look(struct before *b, const char *name, struct stat *st)
 		.st_rdev = makedev(e->dev_major, e->dev_minor),
 		.st_ino = e->inode,
 		.st_nlink = e->nlink,
-		.st_mtim = { .tv_sec = (time_t)e->mtime.sec, .tv_nsec = e->implied ? TIME_UNKNOWN : 0 },
+		.st_mtim = { .tv_sec = (time_t)e->mtime.sec,
+			     .tv_nsec = e->implied ? TIME_UNKNOWN : 0 },
 	};
 	return 1;
 }
@@ -138,7 +141,9 @@ static int image_same(struct before *b, const char *name, int fd, uint64_t size)
 	for (uint64_t at = 0; r == 0 && at < size;) {
 		ssize_t n = fd_pread_full(fd, bl->buffer, sizeof(bl->buffer), at);
 		if (n <= 0)
-			return n < 0 ? err_set(b->e, (int)n, "%s: %s", quoted_str(name), err_word((int)n)) : 0;
+			return n < 0 ? err_set(b->e, (int)n, "%s: %s", quoted_str(name),
+					       err_word((int)n))
+				     : 0;
 		hash_update(&h, span_of(bl->buffer, (size_t)n));
 		at += (uint64_t)n;
 		b->read += (uint64_t)n;
@@ -148,7 +153,9 @@ static int image_same(struct before *b, const char *name, int fd, uint64_t size)
 	return r < 0 ? r : e->sha256 && memcmp(digest, e->sha256, 32) == 0;
 }
 
-static int image_linked(struct before *b, int (*shown)(struct diff *d, struct span path, const struct stat *st), struct diff *d)
+static int image_linked(struct before *b,
+			int (*shown)(struct diff *d, struct span path, const struct stat *st),
+			struct diff *d)
 {
 	struct listing *l = of(b)->l;
 	const struct listing_entry *e;
@@ -173,8 +180,16 @@ static void layers_close(struct before *b)
 }
 
 static const struct before_ops image_ops = {
-	.enter = image_enter, .leave = image_leave, .present = image_present, .names = image_names, .look = image_look,
-	.target = image_target, .xattrs = image_xattrs, .same = image_same, .linked = image_linked, .close = layers_close,
+	.enter = image_enter,
+	.leave = image_leave,
+	.present = image_present,
+	.names = image_names,
+	.look = image_look,
+	.target = image_target,
+	.xattrs = image_xattrs,
+	.same = image_same,
+	.linked = image_linked,
+	.close = layers_close,
 };
 
 struct before *before_from_listing(struct listing *l, struct err *e)

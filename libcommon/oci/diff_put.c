@@ -13,18 +13,20 @@ static unsigned char zeros[32768]; /* not const: 32 KB less in the binary */
 
 int diff_fail(struct diff *d, int code, const char *what)
 {
-	return err_set(d->e, code, "%s: %s%s%s", d->path.n ? quoted(buf_span(&d->path)) : ".", what ? what : "", what ? ": " : "",
-		       err_word(code));
+	return err_set(d->e, code, "%s: %s%s%s", d->path.n ? quoted(buf_span(&d->path)) : ".",
+		       what ? what : "", what ? ": " : "", err_word(code));
 }
 
 bool is_raced(int error)
 {
-	return error == ENOENT || error == ELOOP || error == ENOTDIR || error == EINVAL || error == ENXIO;
+	return error == ENOENT || error == ELOOP || error == ENOTDIR || error == EINVAL ||
+	       error == ENXIO;
 }
 
 int diff_raced(struct diff *d, int error)
 {
-	return is_raced(error) ? diff_fail(d, E_TRY_LATER, "it was replaced while it was read") : diff_fail(d, -error, NULL);
+	return is_raced(error) ? diff_fail(d, E_TRY_LATER, "it was replaced while it was read")
+			       : diff_fail(d, -error, NULL);
 }
 
 static enum tar_type type_of(mode_t mode)
@@ -157,7 +159,8 @@ static int put_file(struct diff *d, const struct tar_entry *e, const struct stat
 	d->in_contents = false;
 	if (fstat(fd, &now) < 0)
 		return diff_fail(d, -errno, NULL);
-	if (now.st_size != st->st_size || now.st_mtim.tv_sec != st->st_mtim.tv_sec || now.st_mtim.tv_nsec != st->st_mtim.tv_nsec)
+	if (now.st_size != st->st_size || now.st_mtim.tv_sec != st->st_mtim.tv_sec ||
+	    now.st_mtim.tv_nsec != st->st_mtim.tv_nsec)
 		return diff_fail(d, E_TRY_LATER, "it changed while it was read");
 	return 0;
 }
@@ -178,7 +181,8 @@ static int put_link(struct diff *d, struct tar_entry *e, const struct stat *st)
 	return r < 0 ? r : 1;
 }
 
-static int read_target(struct diff *d, int dirfd, const char *name, char out[PATH_MAX], struct span *target)
+static int read_target(struct diff *d, int dirfd, const char *name, char out[PATH_MAX],
+		       struct span *target)
 {
 	ssize_t n = readlinkat(dirfd, name, out, PATH_MAX);
 
@@ -188,7 +192,8 @@ static int read_target(struct diff *d, int dirfd, const char *name, char out[PAT
 	return 0;
 }
 
-static int put_at(struct diff *d, struct span path, int dirfd, const char *name, const struct stat *st, int fd)
+static int put_at(struct diff *d, struct span path, int dirfd, const char *name,
+		  const struct stat *st, int fd)
 {
 	_cleanup_(buf_release) struct buf full = BUF_INIT;
 	_cleanup_(xattrs_release) struct xattrs x = { 0 };
@@ -207,7 +212,8 @@ static int put_at(struct diff *d, struct span path, int dirfd, const char *name,
 	if (e.type == TAR_SYMLINK)
 		r = read_target(d, dirfd, name, target, &e.link);
 	if (r == 0)
-		r = xattrs_read(fd >= 0 ? fd : dirfd, fd >= 0 ? NULL : name, buf_str(&full), &x, d->e);
+		r = xattrs_read(fd >= 0 ? fd : dirfd, fd >= 0 ? NULL : name, buf_str(&full), &x,
+				d->e);
 	if (r < 0)
 		return r;
 	e.xattrs = x.v;

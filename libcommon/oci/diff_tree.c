@@ -17,20 +17,31 @@ static const int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 int tree_fail(struct tree *t, int code, const char *name, const char *what)
 {
-	return err_set(t->e, code, "%s%s%s: %s%s%s", quoted(buf_span(&t->path)), t->path.n && name ? "/" : "",
-		       name ? quoted_str(name) : t->path.n ? "" : ".", what ? what : "", what ? ": " : "", err_word(code));
+	return err_set(t->e, code, "%s%s%s: %s%s%s", quoted(buf_span(&t->path)),
+		       t->path.n && name ? "/" : "",
+		       name	   ? quoted_str(name)
+		       : t->path.n ? ""
+				   : ".",
+		       what ? what : "", what ? ": " : "", err_word(code));
 }
 
 /* The mark of an overlay's directory fd, or of name in it: 1, its value of one letter in *value; 0: there is none. */
 static int find_mark(const struct tree *t, int fd, const char *name, const char *mark, char *value)
 {
-	if (overlay_mark(fd, name, t->marks == MARKS_USER ? MARKS_USER : MARKS_TRUSTED, mark, value))
+	if (overlay_mark(fd, name, t->marks == MARKS_USER ? MARKS_USER : MARKS_TRUSTED, mark,
+			 value))
 		return 1;
 	if (t->marks != MARKS_EITHER || !overlay_mark(fd, name, MARKS_USER, mark, value))
 		return 0;
-	return err_set(t->e, E_UNSUPPORTED, "%s%s%s: it has the attribute user.overlay.%s: say --userxattr where overlayfs was mounted with userxattr, "
-					    "or --userxattr=false where a program has set it", quoted(buf_span(&t->path)), t->path.n && name ? "/" : "",
-		       name ? quoted_str(name) : t->path.n ? "" : ".", mark);
+	return err_set(
+		t->e, E_UNSUPPORTED,
+		"%s%s%s: it has the attribute user.overlay.%s: say --userxattr where overlayfs was mounted with userxattr, "
+		"or --userxattr=false where a program has set it",
+		quoted(buf_span(&t->path)), t->path.n && name ? "/" : "",
+		name	    ? quoted_str(name)
+		: t->path.n ? ""
+			    : ".",
+		mark);
 }
 
 static struct tree_slot *slot(const struct tree *t, size_t level, unsigned i)
@@ -84,8 +95,11 @@ static int fill(struct tree *t, unsigned i, int fd)
 	if (r >= 0)
 		r = find_mark(t, fd, NULL, "redirect", &value);
 	if (r > 0)
-		r = err_set(t->e, E_UNSUPPORTED, "%s: overlayfs has its contents under another name (mount with redirect_dir=off, or give the "
-						    "mounted tree without --upper)", quoted(buf_span(&t->path)));
+		r = err_set(
+			t->e, E_UNSUPPORTED,
+			"%s: overlayfs has its contents under another name (mount with redirect_dir=off, or give the "
+			"mounted tree without --upper)",
+			quoted(buf_span(&t->path)));
 	return r;
 }
 
@@ -113,8 +127,11 @@ int tree_check_file(struct tree *t, int fd, const char *name)
 
 	if (r <= 0)
 		return r;
-	return err_set(t->e, E_UNSUPPORTED, "%s%s%s: overlayfs holds only its metadata here (mount with metacopy=off, or give the mounted tree "
-					    "without --upper)", quoted(buf_span(&t->path)), t->path.n ? "/" : "", quoted_str(name));
+	return err_set(
+		t->e, E_UNSUPPORTED,
+		"%s%s%s: overlayfs holds only its metadata here (mount with metacopy=off, or give the mounted tree "
+		"without --upper)",
+		quoted(buf_span(&t->path)), t->path.n ? "/" : "", quoted_str(name));
 }
 
 int tree_check_links(struct tree *t, int fd, const char *name)
@@ -124,8 +141,11 @@ int tree_check_links(struct tree *t, int fd, const char *name)
 
 	if (r <= 0)
 		return r;
-	return err_set(t->e, E_UNSUPPORTED, "%s%s%s: overlayfs keeps hard links of it in its index (mount with index=off, or give the "
-					    "mounted tree without --upper)", quoted(buf_span(&t->path)), t->path.n ? "/" : "", quoted_str(name));
+	return err_set(
+		t->e, E_UNSUPPORTED,
+		"%s%s%s: overlayfs keeps hard links of it in its index (mount with index=off, or give the "
+		"mounted tree without --upper)",
+		quoted(buf_span(&t->path)), t->path.n ? "/" : "", quoted_str(name));
 }
 
 void tree_release(struct tree *t)
@@ -151,13 +171,16 @@ static void give_up(struct tree *t)
 static int open_again(struct tree *t, size_t level, unsigned which)
 {
 	struct tree_slot *s = slot(t, level, which);
-	_cleanup_(fd_closep) int fd = openat(slot(t, 0, which)->fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(fd_closep) int fd =
+		openat(slot(t, 0, which)->fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct span rest = span_of(t->path.p, t->paths[level]), part;
 	struct stat st;
 
 	while (fd >= 0 && rest.n && span_cut(&rest, '/', &part)) {
 		_cleanup_(freep) char *name = span_dup(part);
-		int next = openat(fd, name, rest.n ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : dir_flags);
+		int next =
+			openat(fd, name,
+			       rest.n ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : dir_flags);
 		int saved = errno;
 		fd_close(fd);
 		fd = next;
@@ -212,7 +235,9 @@ static int is_whiteout(const struct tree *t, int dirfd, const char *name, const 
 		return 0;
 	if (S_ISCHR(st->st_mode))
 		return st->st_rdev == 0;
-	return S_ISREG(st->st_mode) && st->st_size == 0 ? find_mark(t, dirfd, name, "whiteout", &value) : 0;
+	return S_ISREG(st->st_mode) && st->st_size == 0
+		       ? find_mark(t, dirfd, name, "whiteout", &value)
+		       : 0;
 }
 
 int tree_look(struct tree *t, const char *name, struct stat *st)
@@ -317,7 +342,8 @@ static int list_one(struct tree *t, unsigned which, int fd, struct names *n)
 		if (!got)
 			return 0;
 		for (long at = 0; at < got;) {
-			const struct entry64 *e = (const struct entry64 *)(const void *)(space + at);
+			const struct entry64 *e =
+				(const struct entry64 *)(const void *)(space + at);
 			at += e->reclen;
 			if (strcmp(e->name, ".") == 0 || strcmp(e->name, "..") == 0)
 				continue;

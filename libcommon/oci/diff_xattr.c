@@ -31,7 +31,9 @@ static ssize_t from_within(int dirfd, const char *file, const char *name, char *
 {
 	pthread_mutex_lock(&cwd_lock);
 	_cleanup_(fd_closep) int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	ssize_t r = before < 0 || fchdir(dirfd) < 0 ? -1 : name ? lgetxattr(file, name, out, n) : llistxattr(file, out, n);
+	ssize_t r = before < 0 || fchdir(dirfd) < 0 ? -1
+		    : name			    ? lgetxattr(file, name, out, n)
+						    : llistxattr(file, out, n);
 	if (r < 0)
 		r = -errno;
 	if (before >= 0 && fchdir(before) < 0 && r >= 0)
@@ -69,11 +71,13 @@ static ssize_t list(int dirfd, const char *file, char *out, size_t n)
 	return r < 0 ? -errno : r;
 }
 
-bool overlay_mark(int dirfd, const char *name, enum overlay_marks kind, const char *mark, char *value)
+bool overlay_mark(int dirfd, const char *name, enum overlay_marks kind, const char *mark,
+		  char *value)
 {
 	char full[64];
 
-	snprintf(full, sizeof(full), "%s.overlay.%s", kind == MARKS_USER ? "user" : "trusted", mark);
+	snprintf(full, sizeof(full), "%s.overlay.%s", kind == MARKS_USER ? "user" : "trusted",
+		 mark);
 	ssize_t r = read_one(dirfd, name, full, value, 1);
 	if (r != 1)
 		*value = '\0';
@@ -89,7 +93,8 @@ static bool wanted(struct span name)
 		return false;
 	if (span_starts(name, "system."))
 		return span_starts(name, "system.posix_acl_");
-	return span_starts(name, "user.") || span_starts(name, "security.") || span_starts(name, "trusted.");
+	return span_starts(name, "user.") || span_starts(name, "security.") ||
+	       span_starts(name, "trusted.");
 }
 
 /* Version 3 names the root of the user namespace that it counts in: if that is ours, it says what version 2 does. */
@@ -100,11 +105,15 @@ static int capability(const char *path, unsigned char *v, size_t *n, struct err 
 	if (*n == 20 && v[3] == 2)
 		return 0;
 	if (*n != 24 || v[3] != 3)
-		return err_set(e, E_UNSUPPORTED, "%s: its security.capability is of no version that a layer may hold", quoted_str(path));
+		return err_set(e, E_UNSUPPORTED,
+			       "%s: its security.capability is of no version that a layer may hold",
+			       quoted_str(path));
 	root = v[20] | (uint32_t)v[21] << 8 | (uint32_t)v[22] << 16 | (uint32_t)v[23] << 24;
 	if (root)
-		return err_set(e, E_UNSUPPORTED, "%s: its security.capability belongs to another user namespace, whose root is %u here",
-			       quoted_str(path), root);
+		return err_set(
+			e, E_UNSUPPORTED,
+			"%s: its security.capability belongs to another user namespace, whose root is %u here",
+			quoted_str(path), root);
 	v[3] = 2;
 	*n = 20;
 	return 0;
@@ -136,7 +145,8 @@ void xattrs_add(struct xattrs *x, struct span name, struct span value)
 	note(x, value.n, text);
 }
 
-static int add(int dirfd, const char *file, const char *path, const char *name, struct xattrs *x, struct err *e)
+static int add(int dirfd, const char *file, const char *path, const char *name, struct xattrs *x,
+	       struct err *e)
 {
 	size_t at = x->arena.n, n;
 	ssize_t r;
@@ -146,10 +156,12 @@ static int add(int dirfd, const char *file, const char *path, const char *name, 
 	if (r == -ENODATA)
 		return 0;
 	if (r == -EOVERFLOW)
-		return err_set(e, E_UNSUPPORTED, "%s: its %s belongs to a user namespace that is not mapped here", quoted_str(path),
-			       quoted_str(name));
+		return err_set(e, E_UNSUPPORTED,
+			       "%s: its %s belongs to a user namespace that is not mapped here",
+			       quoted_str(path), quoted_str(name));
 	if (r < 0)
-		return err_set(e, (int)r, "%s: cannot read its %s: %s", quoted_str(path), quoted_str(name), err_word((int)r));
+		return err_set(e, (int)r, "%s: cannot read its %s: %s", quoted_str(path),
+			       quoted_str(name), err_word((int)r));
 	n = (size_t)r;
 	if (strcmp(name, "security.capability") == 0) {
 		int bad = capability(path, x->arena.p + at, &n, e);
@@ -188,7 +200,8 @@ int xattrs_read(int dirfd, const char *name, const char *path, struct xattrs *x,
 	if (n == -EOPNOTSUPP)
 		return 0;
 	if (n < 0)
-		return err_set(e, (int)n, "%s: cannot list its extended attributes: %s", quoted_str(path), err_word((int)n));
+		return err_set(e, (int)n, "%s: cannot list its extended attributes: %s",
+			       quoted_str(path), err_word((int)n));
 	for (char *p = names; p < names + n; p += strlen(p) + 1) {
 		int r = wanted(span_str(p)) ? add(dirfd, name, path, p, x, e) : 0;
 		if (r < 0)

@@ -277,8 +277,8 @@ void layout_partial_discard(const struct layout *l, const struct digest *d, int 
 }
 
 /* Under the partial's name, which a later run takes over where this one is killed. */
-static int write_partial(const struct layout *l, const struct digest *d, struct span bytes, bool sync,
-			 struct err *e)
+static int write_partial(const struct layout *l, const struct digest *d, struct span bytes,
+			 bool sync, struct err *e)
 {
 	int fd, r = layout_partial_open(l, d, &fd, e);
 

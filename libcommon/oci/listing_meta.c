@@ -181,7 +181,9 @@ int listing_meta(struct listing *l, struct inode *n)
 	buf_add_span(&b, link);
 	buf_add_span(&b, buf_span(&l->xattrs));
 	r = extras_add(&l->extras, buf_span(&b), &n->extra);
-	return r < 0 ? err_set(l->e, r, "a temporary file in TMPDIR for the listing: %s", err_word(r)) : 0;
+	return r < 0 ? err_set(l->e, r, "a temporary file in TMPDIR for the listing: %s",
+			       err_word(r))
+		     : 0;
 }
 
 static uint32_t get_size(const unsigned char *p)

@@ -18,7 +18,8 @@ struct trip {
 	unsigned links;
 	enum implied make;
 	struct buf rest;
-	struct buf under; /* the directories below that those on the way are merged with, int64_t; -1: none */
+	struct buf
+		under; /* the directories below that those on the way are merged with, int64_t; -1: none */
 };
 
 static void trip_release(struct trip *t)
@@ -120,7 +121,9 @@ static int read_below(struct trip *t)
 /* Where it is known that there is no such directory below, the entry that implies one makes it. */
 static enum implied implied_by(const struct trip *t, const struct inode *was)
 {
-	return !t->make ? IMPLIED_BY_WHITEOUT : t->make == IMPLIED && t->l->below && !was ? IMPLIED_NOT : t->make;
+	return !t->make					   ? IMPLIED_BY_WHITEOUT
+	       : t->make == IMPLIED && t->l->below && !was ? IMPLIED_NOT
+							   : t->make;
 }
 
 /* A directory that no entry has made yet. 1: it is a link below, as of step(). */

@@ -144,7 +144,8 @@ int squash_layer(struct listing *l, const struct squash_options *o, struct layer
 		return r;
 	f.fd = spool_open();
 	if (f.fd < 0)
-		return err_set(e, f.fd, "a temporary file in TMPDIR for the layer: %s", err_word(f.fd));
+		return err_set(e, f.fd, "a temporary file in TMPDIR for the layer: %s",
+			       err_word(f.fd));
 	made = sink_hash(sink_from_fd(f.fd, false), HASH_SHA256);
 	plain = sink_hash(sink_compress(made, &o->compression, o->threads), HASH_SHA256);
 	r = squash_write(l, o, plain, e);

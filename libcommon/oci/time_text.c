@@ -108,7 +108,7 @@ static int any_time(const char *s, char text[48], int64_t *seconds, struct span 
 		return 0;
 	}
 	snprintf(text, 48, "%s%s", s,
-		 length == 10   ? "T00:00:00Z"
+		 length == 10	? "T00:00:00Z"
 		 : length == 16 ? ":00Z"
 		 : length == 19 ? "Z"
 				: "");
@@ -116,10 +116,11 @@ static int any_time(const char *s, char text[48], int64_t *seconds, struct span 
 		text[10] = 'T';
 	if (length < 40 && rfc3339(span_str(text), seconds, fraction))
 		return 0;
-	return err_set(e, E_USAGE,
-		       "%s is neither a time such as 2024-05-06T07:08:09Z or 2024-05-06 nor seconds "
-		       "since 1970",
-		       quoted_str(s));
+	return err_set(
+		e, E_USAGE,
+		"%s is neither a time such as 2024-05-06T07:08:09Z or 2024-05-06 nor seconds "
+		"since 1970",
+		quoted_str(s));
 }
 
 int time_canonical(const char *s, char **out, struct err *e)

@@ -91,7 +91,8 @@ struct job {
 	int failed;
 	struct err *e;
 	atomic_bool stop;
-	unsigned resting; /* threads that have nothing left to do or that wait for another's layer */
+	unsigned
+		resting; /* threads that have nothing left to do or that wait for another's layer */
 	atomic_bool idle; /* there are such: a layer may take a second thread */
 	struct apply_stats stats;
 };

@@ -30,8 +30,7 @@ int layers_size_add(struct layers_size *n, const struct tar_entry *entry,
 		return err_set(e, E_TOOBIG, "%s: more than %llu entries (--max-entries)",
 			       quoted(entry->name), (unsigned long long)o->max_entries);
 	if (o->max_total && more > o->max_total - MIN(o->max_total, n->bytes))
-		return err_set(e, E_TOOBIG,
-			       "%s: the files have more than %llu bytes (--max-size)",
+		return err_set(e, E_TOOBIG, "%s: the files have more than %llu bytes (--max-size)",
 			       quoted(entry->name), (unsigned long long)o->max_total);
 	n->entries++;
 	n->bytes += more;

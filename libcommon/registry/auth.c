@@ -98,7 +98,7 @@ static struct auth_entry *entry_of(struct auth *a, const struct auth_target *t)
 /* ---- credentials ---- */
 
 int auth_look_up(struct auth *a, const char *domain, const char *repository, struct credential *c,
-		   struct err *e)
+		 struct err *e)
 {
 	int r = 0;
 
@@ -115,8 +115,8 @@ int auth_look_up(struct auth *a, const char *domain, const char *repository, str
 	if (r < 0)
 		return r;
 	network_trace(a->net, a->net->trace_auth, "auth: %s%s%s: %s%s", domain,
-		      *repository ? "/" : "", repository,
-		      r ? "credentials from " : "anonymous: ", c->source ? c->source : "no credentials");
+		      *repository ? "/" : "", repository, r ? "credentials from " : "anonymous: ",
+		      c->source ? c->source : "no credentials");
 	if (!r)
 		credential_release(c);
 	return r;

@@ -379,7 +379,7 @@ static int tunnel(struct connection *c, const struct proxy *p, struct err *e)
 }
 
 int connection_open(struct network *n, const struct origin *o, unsigned flags,
-			   struct connection **out, struct err *e)
+		    struct connection **out, struct err *e)
 {
 	const struct proxy *p = proxy_for(&n->proxies, o);
 	struct connection *c = xcalloc(1, sizeof(*c));

@@ -244,8 +244,8 @@ static char *searched(const struct credentials *c)
 	return buf_steal_str(&b);
 }
 
-int credentials_find(struct credentials *c, const char *domain, const char *repository,
-		     unsigned ms, struct credential *out, struct err *e)
+int credentials_find(struct credentials *c, const char *domain, const char *repository, unsigned ms,
+		     struct credential *out, struct err *e)
 {
 	*out = (struct credential){ 0 };
 	if (c->pair_domain && !strcmp(c->pair_domain, domain)) {

@@ -277,15 +277,16 @@ static int helper_run(const char *name, const char *verb, const char *server, st
 	/* the answer of a helper that fails is its message, as the protocol has it */
 	if (status && WIFEXITED(status))
 		return err_set(e, E_AUTH, "%s failed for %s: %s", program, quoted_str(server),
-			       answer->n ? quoted(span_trim(span_of(answer->p, MIN(answer->n, 300u))))
-					: "it does not say why");
+			       answer->n
+				       ? quoted(span_trim(span_of(answer->p, MIN(answer->n, 300u))))
+				       : "it does not say why");
 	if (status)
 		return err_set(e, E_AUTH, "%s was killed by signal %d", program, WTERMSIG(status));
 	return 1;
 }
 
-int credential_helper_get(const char *name, const char *server, unsigned ms,
-			  struct credential *out, struct err *e)
+int credential_helper_get(const char *name, const char *server, unsigned ms, struct credential *out,
+			  struct err *e)
 {
 	_cleanup_(buf_wipe) struct buf answer = BUF_INIT;
 	int r = helper_run(name, "get", server, span_str(server), ms, &answer, e);

@@ -107,8 +107,7 @@ static void tell_local_fault(struct transfer *t, const struct stream *s, int fau
 {
 	struct err why = { 0 }, e = { 0 };
 
-	if (fault >= 0 || fault <= -10000 || fault == -ECANCELED || !s ||
-	    stream_error(s))
+	if (fault >= 0 || fault <= -10000 || fault == -ECANCELED || !s || stream_error(s))
 		return;
 	fetch_fault(t->d, fault, &why, &e);
 	jobs_fail(t->run->jobs, fault, &e);

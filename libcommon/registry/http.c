@@ -382,7 +382,8 @@ void http_request_write(struct buf *b, const struct http_request *q, const struc
 		buf_addf(b, "Range: bytes=%llu-\r\n", (unsigned long long)q->from);
 	field_add(b, "If-Range", q->from ? q->if_range : NULL);
 	if (q->if_match)
-		field_add(b, *q->if_match ? "If-Match" : "If-None-Match", *q->if_match ? q->if_match : "*");
+		field_add(b, *q->if_match ? "If-Match" : "If-None-Match",
+			  *q->if_match ? q->if_match : "*");
 	field_add(b, "Content-Type", q->content_type);
 	if (q->ranged && q->file->length)
 		buf_addf(b, "Content-Range: %llu-%llu\r\n", (unsigned long long)q->first,

@@ -107,8 +107,8 @@ static void put_file(struct json_out *o, struct edit *ed)
 /* What helpers keep: of one key, or of all that the file knows of. */
 static int edit_helpers(struct edit *ed, char **helper, struct err *e)
 {
-	const char *name = ed->key ? credentials_helper_of(ed->doc, ed->key, &ed->empty_entry)
-				   : NULL;
+	const char *name =
+		ed->key ? credentials_helper_of(ed->doc, ed->key, &ed->empty_entry) : NULL;
 	const struct json *list = json_get(ed->doc, "credHelpers"), *value;
 	struct span key;
 	int r = 0;
@@ -120,7 +120,8 @@ static int edit_helpers(struct edit *ed, char **helper, struct err *e)
 		if (!ed->pair.p && r > 0 && !ed->empty_entry)
 			ed->changed++;
 	}
-	for (void *it = NULL; !ed->key && json_is_object(list) && json_next(list, &it, &key, &value);) {
+	for (void *it = NULL;
+	     !ed->key && json_is_object(list) && json_next(list, &it, &key, &value);) {
 		_cleanup_(freep) char *k = span_dup(key);
 
 		if (!json_cstr(value))
@@ -189,8 +190,8 @@ int credentials_edit(const char *path, const char *key, struct span pair, char *
 	char *real = realpath(path, NULL);
 	_cleanup_(freep) char *name = real ? real : xstrdup(path);
 	char *slash = strrchr(name, '/');
-	_cleanup_(freep) char *dir = slash ? xstrndup(name, (size_t)(slash - name) + 1)
-					   : xstrdup(".");
+	_cleanup_(freep) char *dir =
+		slash ? xstrndup(name, (size_t)(slash - name) + 1) : xstrdup(".");
 	_cleanup_(fd_closep) int fd = dir_open(AT_FDCWD, dir);
 	if (fd < 0)
 		return err_set(e, fd, "%s: %s", quoted_str(path), err_word(fd));

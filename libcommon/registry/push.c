@@ -33,7 +33,7 @@ struct push_run {
 	pthread_cond_t changed;
 	struct strs denied; /* repositories that nothing can be mounted from */
 	uint64_t waiting;   /* bytes on disk */
-	size_t waiting_n; /* and descriptors */
+	size_t waiting_n;   /* and descriptors */
 };
 
 /* A connection, a password or a full disk would be as bad for any other blob. */
@@ -277,7 +277,8 @@ static int send_blobs(struct push_run *run, struct err *e)
 	return r < 0 ? r : jobs_wait(jobs, 0, e);
 }
 
-static int put_one(struct push_run *run, const struct document *doc, const char *name, struct err *e)
+static int put_one(struct push_run *run, const struct document *doc, const char *name,
+		   struct err *e)
 {
 	bool known = true;
 	struct err why = { 0 };

@@ -65,8 +65,8 @@ static int plan_blob(const struct places *l, const struct descriptor *d, bool la
 		if ((*out)->d->size == d->size)
 			return 0;
 		return err_set(e, E_SIZE, "%s has two sizes, %llu and %llu",
-			       digest_text(&d->digest, text),
-			       (unsigned long long)(*out)->d->size, (unsigned long long)d->size);
+			       digest_text(&d->digest, text), (unsigned long long)(*out)->d->size,
+			       (unsigned long long)d->size);
 	}
 	*out = &p->blobs[p->blobs_n++];
 	**out = (struct push_blob){ .d = d, .fd = -1 };

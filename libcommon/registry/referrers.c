@@ -40,8 +40,8 @@ int registry_put_document(struct registry *r, const struct document *doc, const 
 		return err_set(e, E_PROTOCOL, "the registry keeps it under another digest: %s",
 			       quoted(value));
 	if (knows_subject)
-		*knows_subject = !doc->has_subject ||
-				 http_response_field(&x->res, "OCI-Subject", 0).p;
+		*knows_subject =
+			!doc->has_subject || http_response_field(&x->res, "OCI-Subject", 0).p;
 	return 0;
 }
 

@@ -85,7 +85,7 @@ static int hop(struct registry *r, struct endpoint *p, const struct origin *home
 /* ---- redirects ---- */
 
 int redirect_check(struct registry *r, const struct origin *home, const struct url *from,
-			  const struct url *to, struct err *e)
+		   const struct url *to, struct err *e)
 {
 	if (from->origin.https && !to->origin.https)
 		return err_set(e, E_PROTOCOL, "it redirects from https to http, to %s",

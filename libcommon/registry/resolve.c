@@ -108,7 +108,8 @@ static int word_fault(const struct lookup *l, struct err *e)
 	if (l->fault == EAI_AGAIN)
 		return err_set(e, -EAGAIN, "the name %s cannot be resolved at present", l->host);
 	if (l->fault == EAI_SYSTEM && l->sys != ENOENT)
-		return err_set(e, E_UNAVAILABLE, "the name %s cannot be resolved: %s", l->host, strerror(l->sys));
+		return err_set(e, E_UNAVAILABLE, "the name %s cannot be resolved: %s", l->host,
+			       strerror(l->sys));
 	return err_set(e, E_UNAVAILABLE, "there is no host named %s", l->host);
 }
 
@@ -128,8 +129,10 @@ int resolve(const struct network *n, const struct origin *o, struct addrinfo **o
 		run(l);
 	if (!lookup_wait(l, ms)) {
 		if (network_time(n, 1) == 0)
-			return err_set(e, E_TRY_LATER, "the deadline is over: no answer of DNS about %s", l->host);
-		return err_set(e, -ETIMEDOUT, "the name %s cannot be resolved: no answer of DNS within %u s",
+			return err_set(e, E_TRY_LATER,
+				       "the deadline is over: no answer of DNS about %s", l->host);
+		return err_set(e, -ETIMEDOUT,
+			       "the name %s cannot be resolved: no answer of DNS within %u s",
 			       l->host, network_resolve_ms / 1000);
 	}
 	*out = steal_ptr(&l->found);

@@ -245,8 +245,7 @@ static void put_index(const struct referrer *v, size_t n, const bool *gone, stru
 {
 	const char *sep = "";
 
-	buf_adds(out, "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX
-		      "\",\"manifests\":[");
+	buf_adds(out, "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX "\",\"manifests\":[");
 	for (size_t i = 0; i < n; i++) {
 		if (gone[i])
 			continue;

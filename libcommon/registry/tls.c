@@ -215,9 +215,10 @@ int tls_receive(struct tls *t, unsigned char *in, size_t n, size_t *used, struct
 		br_ssl_engine_recvapp_ack(eng, t->shown);
 	t->shown = 0;
 	if (n > 0 && !record_plausible(in, n))
-		return err_set(e, t->heard ? -EBADMSG : E_NOT_TLS,
-			       t->heard ? "a malformed TLS record"
-					: "the server does not speak TLS (--plain-http does without)");
+		return err_set(
+			e, t->heard ? -EBADMSG : E_NOT_TLS,
+			t->heard ? "a malformed TLS record"
+				 : "the server does not speak TLS (--plain-http does without)");
 	record = n >= 5 ? 5 + (size_t)(in[3] << 8 | in[4]) : 0;
 	if (n >= 5 && n >= record && !is_closed(t)) {
 		/* only between two records may the buffer be another */

@@ -104,7 +104,8 @@ static enum verdict path_unfit(const struct tls *t, const unsigned *path, unsign
 	for (unsigned i = 0; i < n; i++)
 		if (v->certs[path[i]].other_use)
 			return VERDICT_OTHER_USE;
-	return t->server_name[0] && !v->certs[0].alt_names.p ? VERDICT_OTHER_HOST : VERDICT_MALFORMED;
+	return t->server_name[0] && !v->certs[0].alt_names.p ? VERDICT_OTHER_HOST
+							     : VERDICT_MALFORMED;
 }
 
 /* Tries the path, and what it becomes with each certificate that may have issued its last. True

@@ -4,7 +4,12 @@
 
 #include "libcommon/registry/auth.h"
 
-enum { TOKEN_REPLY_MAX = 256 << 10, TOKEN_TRIES = 3, EXPIRES_DEFAULT_S = 60, EXPIRES_NEVER_S = 1 << 30 };
+enum {
+	TOKEN_REPLY_MAX = 256 << 10,
+	TOKEN_TRIES = 3,
+	EXPIRES_DEFAULT_S = 60,
+	EXPIRES_NEVER_S = 1 << 30
+};
 
 /* What may be sent to a realm: the registry's credentials where the realm is the registry's, else
  * those that the user has for the realm. */
@@ -120,7 +125,8 @@ static void token_store(struct auth_entry *en, struct span token, uint64_t expir
 	en->accepted = false;
 }
 
-static int token_take(struct auth_entry *en, struct span reply, const struct url *realm, struct err *e)
+static int token_take(struct auth_entry *en, struct span reply, const struct url *realm,
+		      struct err *e)
 {
 	_cleanup_(json_freep) struct json *doc = NULL;
 	const struct json_limits lim = { .max_bytes = TOKEN_REPLY_MAX,
@@ -227,8 +233,8 @@ static int token_get(struct auth *a, struct auth_entry *en, const struct url *re
 }
 
 /* By POST with a refresh token (distribution's OAuth2 token specification). */
-static int token_post(struct auth *a, struct auth_entry *en, const struct url *realm, unsigned flags,
-		      const struct credential *c, struct err *e)
+static int token_post(struct auth *a, struct auth_entry *en, const struct url *realm,
+		      unsigned flags, const struct credential *c, struct err *e)
 {
 	_cleanup_(buf_release) struct buf scope = BUF_INIT;
 	_cleanup_(strs_release) struct strs scopes = { 0 };
@@ -251,8 +257,8 @@ static int token_post(struct auth *a, struct auth_entry *en, const struct url *r
 	return token_ask_retrying(a, en, &q, realm, flags, e);
 }
 
-static int token_request(struct auth *a, struct auth_entry *en, const struct url *realm, unsigned flags,
-			 const struct credential *c, struct err *e)
+static int token_request(struct auth *a, struct auth_entry *en, const struct url *realm,
+			 unsigned flags, const struct credential *c, struct err *e)
 {
 	for (;;) {
 		bool more = asks_for_more(a, en);

@@ -12,8 +12,8 @@
 #include "libcommon/registry/push.h"
 
 enum {
-	PROGRESS = 1 << 20,	  /* so much earns the full number of retries again */
-	CHUNK_FIRST = 32 << 20,	  /* where one piece is refused */
+	PROGRESS = 1 << 20,	/* so much earns the full number of retries again */
+	CHUNK_FIRST = 32 << 20, /* where one piece is refused */
 	CHUNK_LEAST = 64 << 10,
 };
 
@@ -47,8 +47,7 @@ static int take_location(struct upload *u, const struct exchange *x, struct err 
 	struct url next = { 0 };
 
 	if (!location.p)
-		return u->s ? 0
-			    : err_set(e, E_PROTOCOL, "an upload was opened without a Location");
+		return u->s ? 0 : err_set(e, E_PROTOCOL, "an upload was opened without a Location");
 
 	int r = url_join(&x->url, location, &next, e);
 	if (r < 0)

@@ -96,8 +96,9 @@ int verdict_word(enum verdict v, const struct verdict_facts *f, struct err *e)
 	case VERDICT_OTHER_HOST:
 		return word_other_host(f, e);
 	case VERDICT_OTHER_USE:
-		return err_set(e, E_UNAVAILABLE,
-			       "its certificate, or a CA's in its chain, is for other uses than servers");
+		return err_set(
+			e, E_UNAVAILABLE,
+			"its certificate, or a CA's in its chain, is for other uses than servers");
 	case VERDICT_UNKNOWN_CA:
 		return word_unknown_ca(f, e);
 	case VERDICT_NAME_CONSTRAINTS:

@@ -208,5 +208,6 @@ bool sees_trusted_xattrs(void)
 	struct stat st;
 
 	/* linux/nsfs.h: USER_NS_INIT_INO. No /proc: an early boot. */
-	return (caps_effective() & sys_admin) && (stat("/proc/self/ns/user", &st) < 0 || st.st_ino == 0xeffffffd);
+	return (caps_effective() & sys_admin) &&
+	       (stat("/proc/self/ns/user", &st) < 0 || st.st_ino == 0xeffffffd);
 }
