@@ -159,7 +159,7 @@ void jobs_start(struct jobs **out, unsigned threads, size_t first, size_t n, job
 /* From within a job that is not at its end yet: counts as what it returns. */
 void jobs_fail(struct jobs *j, int fault, const struct err *e);
 bool jobs_failed(const struct jobs *j); /* from within a job, or before jobs_wait */
-/* Once, by who has started them: until all are done, one has failed, or most_ms (whole seconds) are over (0: no such end; -ETIMEDOUT is as a failure). Where no
+/* Once, by who has started them: until all are done, one has failed, or most_ms are over (0: no such end; -ETIMEDOUT is as a failure). Where no
  * thread can be had they are done here. Frees *j; 0, or the first error, which goes to *e (may be NULL). */
 int jobs_wait(struct jobs *j, unsigned most_ms, struct err *e);
 

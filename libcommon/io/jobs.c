@@ -57,10 +57,14 @@ static void *work(void *arg)
 void jobs_start(struct jobs **out, unsigned threads, size_t first, size_t n, job_fn *job, void *arg)
 {
 	struct jobs *j = xcalloc(1, sizeof(*j));
+	pthread_condattr_t monotonic;
 
 	*j = (struct jobs){ .job = job, .arg = arg, .next = first, .n = n, .members = 1 };
 	pthread_mutex_init(&j->lock, NULL);
-	pthread_cond_init(&j->changed, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&j->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	*out = j;
 	pthread_mutex_lock(&j->lock);
 	for (size_t i = first; i - first < threads && i < n; i++) {
@@ -88,11 +92,11 @@ bool jobs_failed(const struct jobs *j)
 
 int jobs_wait(struct jobs *j, unsigned most_ms, struct err *e)
 {
-	struct timespec until = { 0 };
+	uint64_t end = clock_ms() + most_ms;
+	struct timespec until = { .tv_sec = (time_t)(end / 1000),
+				  .tv_nsec = (long)(end % 1000) * 1000000 };
 	int over = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += most_ms / 1000;
 	pthread_mutex_lock(&j->lock);
 	if (j->members == 1 && j->next < j->n) {
 		/* no thread to be had: then here */

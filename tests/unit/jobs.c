@@ -1,4 +1,5 @@
 /* Numbered jobs on several threads. */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,6 +43,19 @@ static int linger(void *arg, size_t i, struct err *e)
 	return err_set(e, E_FORMAT, "late");
 }
 
+/* Ends when it is let go. */
+static int endless(void *arg, size_t i, struct err *e)
+{
+	struct run *run = arg;
+
+	(void)i;
+	(void)e;
+	while (!run->go)
+		usleep(1000);
+	run->ended++;
+	return 0;
+}
+
 static bool each_once(const struct run *run, size_t first, size_t n)
 {
 	for (size_t i = 0; i < N; i++)
@@ -77,6 +91,17 @@ int main(void)
 	jobs_start(&run.jobs, 2, 0, 2, linger, &run);
 	ok(jobs_wait(run.jobs, 0, &e) == E_IO && !strcmp(e.text, "early") && !run.ended,
 	   "what a job says of itself counts before its end, which nobody waits for");
+	run.go = true;
+	while (!run.ended)
+		usleep(1000);
+
+	run.go = false;
+	run.ended = 0;
+	uint64_t began = clock_ms();
+	jobs_start(&run.jobs, 1, 0, 1, endless, &run);
+	ok(jobs_wait(run.jobs, 250, NULL) == -ETIMEDOUT && !run.ended, "who waits may have enough of it");
+	uint64_t took = clock_ms() - began;
+	ok(took >= 250, "not before its time: %llu ms", (unsigned long long)took);
 	run.go = true;
 	while (!run.ended)
 		usleep(1000);
