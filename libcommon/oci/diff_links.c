@@ -17,8 +17,8 @@ struct link_group {
 	uint64_t ino;
 	union {
 		uint64_t was_ino; /* of the inode before, which all the names have in common */
-		uint64_t
-			first; /* when that is settled: where the first name written is, + 1; 0: none yet */
+		/* when that is settled: where the first name written is, + 1; 0: none yet */
+		uint64_t first;
 	} u;
 	uint32_t dev, was_dev; /* places in devs, + 1; dev is 0 where nothing is */
 	uint32_t was_nlink;

@@ -18,8 +18,8 @@ struct trip {
 	unsigned links;
 	enum implied make;
 	struct buf rest;
-	struct buf
-		under; /* the directories below that those on the way are merged with, int64_t; -1: none */
+	/* the directories below that those on the way are merged with, int64_t; -1: none */
+	struct buf under;
 };
 
 static void trip_release(struct trip *t)
